@@ -1,0 +1,277 @@
+"""The one error tree.
+
+::
+
+    ProxyError
+    ├── AgentFault                    the agent asked for something it cannot have
+    │   ├── MalformedRequest          400  malformed_request
+    │   ├── BadTarget                 400  bad_target
+    │   ├── HeadTooLarge              431  head_too_large
+    │   ├── BodyTooLarge              413  body_too_large
+    │   ├── AgentTooSlow              408  request_timeout
+    │   ├── AgentGone                 499  agent_gone
+    │   └── WebSocketUnavailable      426  websocket_unavailable
+    ├── OurFault                      we cannot serve this now, or at all
+    │   ├── NotConfigured             403  provider_not_configured
+    │   ├── Overloaded                503  too_many_exchanges
+    │   ├── ShuttingDown              503  shutting_down
+    │   └── InternalError             500  internal_error
+    ├── EgressFault                   what the egress proxy (Squid) did
+    │   ├── EgressDenied              403  egress_denied
+    │   ├── EgressAuthRequired        502  egress_auth_required
+    │   ├── EgressBadGateway          502  egress_bad_gateway
+    │   ├── EgressHostUnreachable     503  egress_host_unreachable
+    │   ├── EgressHostTimeout         504  egress_host_timeout
+    │   ├── EgressUnreachable         502  egress_unreachable
+    │   ├── EgressSilent              504  egress_timeout
+    │   └── EgressProtocolError       502  egress_protocol_error
+    └── UpstreamFault                 what the provider did
+        ├── UpstreamUnreachable       502  upstream_unreachable
+        ├── UpstreamTlsFailed         502  upstream_tls_failed
+        ├── UpstreamReset             502  upstream_reset
+        ├── UpstreamMalformed         502  upstream_malformed
+        └── UpstreamSilent            504  upstream_timeout
+
+Each class answers four questions in class attributes: which status the agent gets, which
+stable public code, whose fault it is, and whether the agent may try again. Failures of
+other libraries become one of these once, at the border (``wire.failures``); anything else
+that escapes is a bug of ours and becomes an ``InternalError``.
+"""
+
+from typing import ClassVar, Literal
+
+Fault = Literal["agent", "us", "egress", "upstream"]
+
+
+class ProxyError(Exception):
+    """Base of everything we raise.
+
+    Attributes:
+        status: HTTP status the agent gets.
+        code: stable and public; the value of ``x-apiproxy-error``.
+        fault: whose doing it is.
+        retriable: whether the agent may send the same request again.
+        message: one sentence for the person who reads the agent's output; it names the
+            setting to look at where there is one, and never contains a secret.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    fault: ClassVar[Fault] = "us"
+    retriable: ClassVar[bool] = False
+    default: ClassVar[str] = "Something went wrong inside apiproxy."
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or self.default
+        super().__init__(self.message)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status} {self.code}: {self.message}>"
+
+
+class AgentFault(ProxyError):
+    """The agent asked for something it cannot have."""
+
+    status, code, fault = 400, "agent_fault", "agent"
+
+
+class MalformedRequest(AgentFault):
+    """The request is not HTTP as RFC 9112 has it; the connection is closed."""
+
+    status, code = 400, "malformed_request"
+    default = "The request is not well-formed HTTP/1.1."
+
+
+class BadTarget(AgentFault):
+    """The request target is not origin-form, or not spelled canonically."""
+
+    status, code = 400, "bad_target"
+    default = "The request target must be a path that begins with one '/'."
+
+
+class HeadTooLarge(AgentFault):
+    """The request head has too many bytes or fields (RFC 6585, section 5)."""
+
+    status, code = 431, "head_too_large"
+    default = "The request head is too large; APIPROXY_MAX_HEAD_BYTES sets the limit."
+
+
+class BodyTooLarge(AgentFault):
+    """The request body is over the limit."""
+
+    status, code = 413, "body_too_large"
+    default = "The request body is too large; APIPROXY_MAX_BODY_BYTES sets the limit."
+
+
+class AgentTooSlow(AgentFault):
+    """The agent stopped sending in the middle of a request."""
+
+    status, code, retriable = 408, "request_timeout", True
+    default = "The request did not arrive in time; see APIPROXY_BODY_SECONDS."
+
+
+class AgentGone(AgentFault):
+    """The agent left before its answer was complete. Nobody reads this status; logs do."""
+
+    status, code = 499, "agent_gone"
+    default = "The agent closed the connection."
+
+
+class WebSocketUnavailable(AgentFault):
+    """We will not carry this WebSocket; 426 sends Codex to HTTP at once."""
+
+    status, code = 426, "websocket_unavailable"
+    default = "This WebSocket cannot be carried here; use HTTP instead."
+
+
+class OurFault(ProxyError):
+    """We cannot serve this now, or at all."""
+
+
+class NotConfigured(OurFault):
+    """No credential is configured for this provider."""
+
+    status, code = 403, "provider_not_configured"
+    default = "No credential is configured for this provider."
+
+
+class Overloaded(OurFault):
+    """More exchanges are under way than we take at once."""
+
+    status, code, retriable = 503, "too_many_exchanges", True
+    default = "Too many requests are under way; see APIPROXY_MAX_EXCHANGES."
+
+
+class ShuttingDown(OurFault):
+    """We are draining and take nothing new."""
+
+    status, code, retriable = 503, "shutting_down", True
+    default = "apiproxy is shutting down."
+
+
+class InternalError(OurFault):
+    """A bug of ours, contained to this exchange; the log has the traceback."""
+
+
+class EgressFault(ProxyError):
+    """The egress proxy did not give us a tunnel."""
+
+    status, code, fault = 502, "egress_fault", "egress"
+
+
+class EgressDenied(EgressFault):
+    """The egress proxy answered CONNECT with 403: the host is not on its allow-list."""
+
+    status, code = 403, "egress_denied"
+    default = "The egress proxy does not allow this host; add it to Squid's allow-list."
+
+
+class EgressAuthRequired(EgressFault):
+    """The egress proxy answered 407: it wants other credentials than ours."""
+
+    status, code = 502, "egress_auth_required"
+    default = (
+        "The egress proxy refused our credentials;"
+        " put user and password into HTTPS_PROXY (http://user:password@host:port)."
+    )
+
+
+class EgressBadGateway(EgressFault):
+    """The egress proxy answered CONNECT with 502, or a status that has no meaning here."""
+
+    status, code, retriable = 502, "egress_bad_gateway", True
+    default = "The egress proxy could not open a tunnel; see Squid's log."
+
+
+class EgressHostUnreachable(EgressFault):
+    """The egress proxy answered 503: no such name, or nobody answers there."""
+
+    status, code, retriable = 503, "egress_host_unreachable", True
+    default = (
+        "The egress proxy cannot resolve or reach the provider's host;"
+        " check the provider's *_API_TARGET and Squid's DNS."
+    )
+
+
+class EgressHostTimeout(EgressFault):
+    """The egress proxy answered 504: the provider's host did not answer it in time."""
+
+    status, code, retriable = 504, "egress_host_timeout", True
+    default = (
+        "The provider's host did not answer the egress proxy in time;"
+        " see Squid's connect_timeout."
+    )
+
+
+class EgressUnreachable(EgressFault):
+    """Nobody listens at the address of the egress proxy, or it hung up on CONNECT."""
+
+    status, code, retriable = 502, "egress_unreachable", True
+    default = "The egress proxy cannot be reached; check HTTPS_PROXY and that Squid runs."
+
+
+class EgressSilent(EgressFault):
+    """The egress proxy took the connection and never answered CONNECT."""
+
+    status, code, retriable = 504, "egress_timeout", True
+    default = (
+        "The egress proxy did not answer in time;"
+        " see APIPROXY_DIAL_SECONDS, APIPROXY_CONNECT_SECONDS and HTTPS_PROXY."
+    )
+
+
+class EgressProtocolError(EgressFault):
+    """What answered CONNECT does not speak HTTP, or spoke out of turn."""
+
+    status, code = 502, "egress_protocol_error"
+    default = "What answers at HTTPS_PROXY is not an HTTP proxy."
+
+
+class UpstreamFault(ProxyError):
+    """The provider, or the way to it, failed."""
+
+    status, code, fault, retriable = 502, "upstream_fault", "upstream", True
+
+
+class UpstreamUnreachable(UpstreamFault):
+    """The provider's host cannot be resolved or dialled (without an egress proxy)."""
+
+    status, code = 502, "upstream_unreachable"
+    default = (
+        "The provider's host cannot be reached;"
+        " check its *_API_TARGET, or set HTTPS_PROXY if this network needs a proxy."
+    )
+
+
+class UpstreamTlsFailed(UpstreamFault):
+    """The TLS handshake failed, or the certificate is not the provider's."""
+
+    status, code, retriable = 502, "upstream_tls_failed", False
+    default = (
+        "The provider's certificate was not accepted;"
+        " a private authority goes into APIPROXY_CA_FILE."
+    )
+
+
+class UpstreamReset(UpstreamFault):
+    """The provider closed the connection before its answer was complete."""
+
+    status, code = 502, "upstream_reset"
+    default = "The provider closed the connection before it answered."
+
+
+class UpstreamMalformed(UpstreamFault):
+    """The provider's answer is not HTTP as RFC 9112 has it."""
+
+    status, code = 502, "upstream_malformed"
+    default = "The provider's answer is not well-formed HTTP/1.1."
+
+
+class UpstreamSilent(UpstreamFault):
+    """The provider sent nothing for too long."""
+
+    status, code = 504, "upstream_timeout"
+    default = (
+        "The provider sent nothing for too long;"
+        " see APIPROXY_FIRST_BYTE_SECONDS and APIPROXY_SILENCE_SECONDS."
+    )

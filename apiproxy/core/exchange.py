@@ -1,0 +1,209 @@
+"""The Exchange: one request through the proxy, from the question to its end.
+
+An agent asked, we may have refused, an upstream answered, data flowed, it ended or failed.
+This is plain Python: the Twisted code on both sides reports to it and obeys it. Phases only
+go forward::
+
+    ASKED ──▶ FORWARDED ──▶ ANSWERING ──▶ CLOSED
+      └────────────┴─────────────┴──────────▲
+
+``close`` is idempotent and the first reason wins, because one disconnect arrives by several
+paths. A *guard* that raises refuses (policy fails closed); an *observer* that raises is
+reported once and dropped for this exchange (telemetry fails open). Nothing here is done per
+chunk: the wire adds to ``bytes_up`` and ``bytes_down`` itself.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Literal, Protocol
+
+from apiproxy.core.errors import InternalError, ProxyError
+from apiproxy.core.values import Answer, Ask
+
+Transport = Literal["http", "websocket"]
+
+
+class Phase(IntEnum):
+    """How far an exchange has come; never back."""
+
+    ASKED = 1
+    FORWARDED = 2
+    ANSWERING = 3
+    CLOSED = 4
+
+
+class Guard(Protocol):
+    """Decides whether an exchange may leave."""
+
+    def check(self, exchange: "Exchange", ask: Ask) -> ProxyError | None:
+        """The refusal, or None to let it pass."""
+
+
+class Observer(Protocol):
+    """Is told once in each phase; looks at the exchange, changes nothing."""
+
+    def observe(self, exchange: "Exchange") -> None:
+        """Called when the exchange has entered ``exchange.phase``."""
+
+
+Complain = Callable[[str, BaseException], None]
+"""Takes one sentence and the exception of a guard or observer that broke."""
+
+
+class Exchange:
+    """One request through the proxy.
+
+    Attributes:
+        id: the request id, also sent upstream.
+        provider: the listener's name.
+        transport: ``http`` or ``websocket``.
+        method: of the agent's request.
+        path: of the agent's request, without the query.
+        phase: how far it has come.
+        status: what the agent got; 0 as long as it got nothing.
+        error: why it ended, None for an orderly end.
+        started: clock seconds at which the request head was complete.
+        forwarded: clock seconds at which a line to upstream was ours; None before.
+        answered: clock seconds of the first byte of the answer; None before.
+        ended: clock seconds of the end; None before.
+        queued_seconds: time spent waiting for a place.
+        dial_seconds: time the tunnel took; 0 on a warm line.
+        reused: whether the upstream line had carried an exchange before.
+        bytes_up: bytes of request body, or of WebSocket frames, sent upstream.
+        bytes_down: bytes of answer body, or of WebSocket frames, sent to the agent.
+        close_code: WebSocket close code that ended it (RFC 6455, section 7.4); None else.
+    """
+
+    __slots__ = (
+        "_complain",
+        "_observers",
+        "_seconds",
+        "answered",
+        "bytes_down",
+        "bytes_up",
+        "close_code",
+        "dial_seconds",
+        "ended",
+        "error",
+        "forwarded",
+        "id",
+        "method",
+        "path",
+        "phase",
+        "provider",
+        "queued_seconds",
+        "reused",
+        "started",
+        "status",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        provider: str,
+        method: str,
+        path: str,
+        *,
+        seconds: Callable[[], float],
+        observers: Sequence[Observer] = (),
+        complain: Complain = lambda sentence, error: None,
+        transport: Transport = "http",
+    ) -> None:
+        self.id = id
+        self.provider = provider
+        self.method = method
+        self.path = path
+        self.transport = transport
+        self.phase = Phase.ASKED
+        self.status = 0
+        self.error: ProxyError | None = None
+        self.started = seconds()
+        self.forwarded: float | None = None
+        self.answered: float | None = None
+        self.ended: float | None = None
+        self.queued_seconds = 0.0
+        self.dial_seconds = 0.0
+        self.reused = False
+        self.bytes_up = 0
+        self.bytes_down = 0
+        self.close_code: int | None = None
+        self._seconds = seconds
+        self._observers = observers
+        self._complain = complain
+        self._tell()
+
+    def ask(self, ask: Ask, guards: Sequence[Guard]) -> ProxyError | None:
+        """Run the guards in order; the first refusal wins.
+
+        Returns:
+            The refusal, which the caller answers with; None if it may leave. A guard that
+            raises refuses with ``InternalError``.
+        """
+        for guard in guards:
+            try:
+                refusal = guard.check(self, ask)
+            except Exception as error:
+                self._complain(f"guard {guard!r} broke and therefore refused", error)
+                return InternalError()
+            if refusal is not None:
+                return refusal
+        return None
+
+    def forward(self, *, reused: bool, dial_seconds: float = 0.0) -> None:
+        """A line to upstream is ours. Called again when a stale line is replaced."""
+        self.reused = reused
+        self.dial_seconds += dial_seconds
+        if self.phase is Phase.ASKED:
+            self.forwarded = self._seconds()
+            self._enter(Phase.FORWARDED)
+
+    def answer(self, answer: Answer) -> None:
+        """The head of the provider's answer arrived and goes to the agent."""
+        if self.phase < Phase.ANSWERING:
+            self.status = answer.status
+            self.answered = self._seconds()
+            self._enter(Phase.ANSWERING)
+
+    def close(self, error: ProxyError | None = None) -> bool:
+        """End it.
+
+        Args:
+            error: why; None for an orderly end. Before an answer its status is what the
+                agent gets; after one, the status that the agent has already got stays.
+
+        Returns:
+            False if it had ended before; the first reason stays.
+        """
+        if self.phase is Phase.CLOSED:
+            return False
+        self.error = error
+        if error is not None and self.phase < Phase.ANSWERING:
+            self.status = error.status
+        self.ended = self._seconds()
+        self._enter(Phase.CLOSED)
+        return True
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self._tell()
+
+    def _tell(self) -> None:
+        for observer in self._observers:
+            try:
+                observer.observe(self)
+            except Exception as error:
+                self._complain(f"observer {observer!r} broke and was dropped", error)
+                self._observers = [o for o in self._observers if o is not observer]
+
+    @property
+    def age(self) -> float:
+        """Seconds since it began, or that it took."""
+        return (self._seconds() if self.ended is None else self.ended) - self.started
+
+    def __repr__(self) -> str:
+        error = f" {self.error.code}" if self.error else ""
+        return (
+            f"<Exchange {self.id[:8]} {self.provider} {self.phase.name} {self.age:.1f}s"
+            f" {self.bytes_up}↑ {self.bytes_down}↓{error}>"
+        )

@@ -1,0 +1,1 @@
+"""Where live secrets come from."""

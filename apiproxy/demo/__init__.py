@@ -1,0 +1,1 @@
+"""The demonstration: a provider, a tunnel and three conversations on this machine."""

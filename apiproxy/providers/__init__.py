@@ -1,0 +1,1 @@
+"""What each provider is: values, one file each."""

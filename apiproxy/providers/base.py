@@ -1,0 +1,106 @@
+"""What a provider is: a value, with the few rules in which providers differ as methods."""
+
+from typing import Protocol
+
+from attrs import field, frozen
+
+from apiproxy.core.errors import NotConfigured, ProxyError
+from apiproxy.core.values import Fields, Secret
+
+
+class SecretSource(Protocol):
+    """Where a secret comes from at this moment."""
+
+    def current(self) -> Secret | None:
+        """The secret to use now, or None while there is none."""
+
+
+class Dialect(Protocol):
+    """How a provider's SDKs expect an error to look."""
+
+    def render(self, error: ProxyError, request_id: str) -> bytes:
+        """The JSON body, UTF-8, of an error answer."""
+
+
+@frozen
+class Credential:
+    """A secret and the header line it travels in.
+
+    Attributes:
+        name: header name as it is written upstream, such as ``Authorization``.
+        scheme: what stands before the secret, such as ``Bearer `` with its space.
+        source: gives the secret.
+    """
+
+    name: bytes
+    scheme: bytes
+    source: SecretSource
+
+    def field(self) -> tuple[bytes, bytes] | None:
+        """The header line with the secret in it, or None while there is no secret.
+
+        This is applied last, when the bytes for upstream are made, and is kept nowhere.
+        """
+        secret = self.source.current()
+        return None if secret is None else (self.name, self.scheme + secret.reveal())
+
+
+@frozen(kw_only=True)
+class Provider:
+    """One listener and the provider behind it.
+
+    Attributes:
+        name: short, in logs, metrics and configuration: ``openai``.
+        title: for people: ``OpenAI``.
+        port: TCP port the agents call; None to listen on no port.
+        host: upstream host, lower case, IPv6 without brackets; all bytes go there.
+        host_port: upstream TCP port.
+        base_path: put in front of the agent's path unless it is there; ``b""`` for none.
+        dialect: how our errors look.
+        credential: what is injected; None when nothing is configured.
+        settings: the settings that would configure a credential, for the error message.
+        defaults: header lines added when the agent sent none of that name (lower case).
+    """
+
+    name: str
+    title: str
+    port: int | None
+    host: str
+    host_port: int = 443
+    base_path: bytes = b""
+    dialect: Dialect
+    credential: Credential | None = None
+    settings: tuple[str, ...] = ()
+    defaults: Fields = field(factory=list)
+
+    @property
+    def authority(self) -> bytes:
+        """The ``Host`` upstream sees; the port only where it is not 443."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.host_port == 443:
+            return host.encode("ascii")
+        return f"{host}:{self.host_port}".encode("ascii")
+
+    def not_configured(self) -> NotConfigured | None:
+        """The refusal that says which setting is missing; None when we can serve."""
+        if self.credential is not None and self.credential.source.current() is not None:
+            return None
+        return NotConfigured(
+            f"{self.title} is not configured; set {' or '.join(self.settings)}"
+            " where apiproxy runs."
+        )
+
+    def credential_for(self, method: bytes, path: bytes) -> Credential | None:
+        """The credential for one request (path: upstream's, without the query)."""
+        return self.credential
+
+    def additions(self, method: bytes, path: bytes, present: Fields) -> Fields:
+        """Header lines to add beside the credential.
+
+        Args:
+            method: of the request.
+            path: upstream's, without the query.
+            present: the agent's lines that will be sent.
+        """
+        names = {name.lower() for name, _ in present}
+        return [line for line in self.defaults if line[0].lower() not in names]

@@ -1,0 +1,1 @@
+"""What we tell of an exchange: log lines and counters."""

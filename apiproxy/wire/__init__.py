@@ -1,0 +1,1 @@
+"""The sockets: what Twisted and Autobahn see of us."""
