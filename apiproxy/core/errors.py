@@ -6,6 +6,7 @@
     ├── AgentFault                    the agent asked for something it cannot have
     │   ├── MalformedRequest          400  malformed_request
     │   ├── BadTarget                 400  bad_target
+    │   ├── MethodRefused             405  method_refused
     │   ├── HeadTooLarge              431  head_too_large
     │   ├── BodyTooLarge              413  body_too_large
     │   ├── AgentTooSlow              408  request_timeout
@@ -87,6 +88,13 @@ class BadTarget(AgentFault):
 
     status, code = 400, "bad_target"
     default = "The request target must be a path that begins with one '/'."
+
+
+class MethodRefused(AgentFault):
+    """CONNECT would choose the host, TRACE would echo the credential; neither is carried."""
+
+    status, code = 405, "method_refused"
+    default = "This method is not carried: it could reveal the credential."
 
 
 class HeadTooLarge(AgentFault):
@@ -207,7 +215,9 @@ class EgressUnreachable(EgressFault):
     """Nobody listens at the address of the egress proxy, or it hung up on CONNECT."""
 
     status, code, retriable = 502, "egress_unreachable", True
-    default = "The egress proxy cannot be reached; check HTTPS_PROXY and that Squid runs."
+    default = (
+        "The egress proxy cannot be reached; check HTTPS_PROXY and that Squid runs."
+    )
 
 
 class EgressSilent(EgressFault):

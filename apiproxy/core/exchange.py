@@ -165,12 +165,13 @@ class Exchange:
             self.answered = self._seconds()
             self._enter(Phase.ANSWERING)
 
-    def close(self, error: ProxyError | None = None) -> bool:
+    def close(self, error: ProxyError | None = None, status: int = 0) -> bool:
         """End it.
 
         Args:
             error: why; None for an orderly end. Before an answer its status is what the
                 agent gets; after one, the status that the agent has already got stays.
+            status: what the agent gets instead of the error's own status.
 
         Returns:
             False if it had ended before; the first reason stays.
@@ -179,7 +180,7 @@ class Exchange:
             return False
         self.error = error
         if error is not None and self.phase < Phase.ANSWERING:
-            self.status = error.status
+            self.status = status or error.status
         self.ended = self._seconds()
         self._enter(Phase.CLOSED)
         return True
@@ -207,3 +208,24 @@ class Exchange:
             f"<Exchange {self.id[:8]} {self.provider} {self.phase.name} {self.age:.1f}s"
             f" {self.bytes_up}↑ {self.bytes_down}↓{error}>"
         )
+
+
+class Census:
+    """An observer that counts how many exchanges are under way.
+
+    Attributes:
+        live: exchanges begun and not yet closed.
+    """
+
+    def __init__(self) -> None:
+        self.live = 0
+
+    def observe(self, exchange: Exchange) -> None:
+        """Count it in, and out."""
+        if exchange.phase is Phase.ASKED:
+            self.live += 1
+        elif exchange.phase is Phase.CLOSED:
+            self.live -= 1
+
+    def __repr__(self) -> str:
+        return f"<Census {self.live} live>"

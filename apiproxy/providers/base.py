@@ -36,6 +36,11 @@ class Credential:
     scheme: bytes
     source: SecretSource
 
+    @property
+    def slots(self) -> frozenset[bytes]:
+        """The header name in lower case, as a set."""
+        return frozenset({self.name.lower()})
+
     def field(self) -> tuple[bytes, bytes] | None:
         """The header line with the secret in it, or None while there is no secret.
 
@@ -52,7 +57,8 @@ class Provider:
     Attributes:
         name: short, in logs, metrics and configuration: ``openai``.
         title: for people: ``OpenAI``.
-        port: TCP port the agents call; None to listen on no port.
+        port: TCP port the agents call, 0 for any free one; None to listen on no port.
+        socket: path of the Unix socket the agents call; None for none.
         host: upstream host, lower case, IPv6 without brackets; all bytes go there.
         host_port: upstream TCP port.
         base_path: put in front of the agent's path unless it is there; ``b""`` for none.
@@ -65,6 +71,7 @@ class Provider:
     name: str
     title: str
     port: int | None
+    socket: str | None = None
     host: str
     host_port: int = 443
     base_path: bytes = b""
@@ -90,6 +97,27 @@ class Provider:
             " where apiproxy runs."
         )
 
+    @property
+    def secrets(self) -> list[Secret]:
+        """The secrets that it injects as they are now."""
+        secret = None if self.credential is None else self.credential.source.current()
+        return [] if secret is None else [secret]
+
+    @property
+    def own_slots(self) -> frozenset[bytes]:
+        """Header names, lower case, that only we fill on this provider.
+
+        The agent's lines of these names are dropped like those of any credential slot.
+        """
+        return frozenset() if self.credential is None else self.credential.slots
+
+    def kept(self, fields: Fields) -> Fields:
+        """Of the agent's lines that may pass, those this provider lets stand.
+
+        Comes before ``additions``, which is given what this returns.
+        """
+        return fields
+
     def credential_for(self, method: bytes, path: bytes) -> Credential | None:
         """The credential for one request (path: upstream's, without the query)."""
         return self.credential
@@ -102,5 +130,7 @@ class Provider:
             path: upstream's, without the query.
             present: the agent's lines that will be sent.
         """
+        if not self.defaults:
+            return []
         names = {name.lower() for name, _ in present}
         return [line for line in self.defaults if line[0].lower() not in names]

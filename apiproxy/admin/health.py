@@ -1,0 +1,88 @@
+"""Whether a provider, and apiproxy as a whole, can serve."""
+
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from apiproxy.admin.answer import LocalAnswer, json_answer
+from apiproxy.providers.base import Provider
+
+
+@frozen
+class ProviderHealth:
+    """Health of one provider: 503 with the reason while it has no credential.
+
+    Attributes:
+        provider: whose.
+    """
+
+    provider: Provider
+
+    def render(self, accept: bytes | None) -> LocalAnswer:
+        """The answer, JSON whatever is accepted."""
+        service = f"apiproxy-{self.provider.name}"
+        refusal = self.provider.not_configured()
+        if refusal is None:
+            return json_answer(200, {"status": "healthy", "service": service})
+        return json_answer(
+            503,
+            {"status": "not_configured", "service": service, "error": refusal.message},
+        )
+
+
+@frozen
+class AggregateHealth:
+    """Health of the process: 200 as long as it answers, with what is behind it.
+
+    A container's health check asks this one. That some provider has no key is how it was
+    configured, and no reason to be restarted.
+
+    Attributes:
+        providers: all of them.
+        version: of apiproxy.
+        egress: URL of the egress proxy; None if connections are direct.
+        summary: gives a few figures.
+    """
+
+    providers: Sequence[Provider]
+    version: str
+    egress: str | None
+    summary: Callable[[], Mapping[str, int]]
+
+    def render(self, accept: bytes | None) -> LocalAnswer:
+        """The answer, JSON whatever is accepted."""
+        return json_answer(
+            200,
+            {
+                "status": "healthy",
+                "service": "apiproxy",
+                "version": self.version,
+                "squid_proxy": shown_proxy(self.egress),
+                "providers": {
+                    provider.name: provider.not_configured() is None
+                    for provider in self.providers
+                },
+                "metrics_summary": self.summary(),
+            },
+        )
+
+
+def shown_proxy(url: str | None) -> str:
+    """The URL of the egress proxy as anybody may see it: scheme, host and port.
+
+    It is built from these parts and not cut out of the URL, so that a password that makes
+    the URL hard to parse is not shown for that.
+    """
+    if not url:
+        return "not configured"
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "configured"
+    # A slash or a question mark in a password ends what the parser takes for the host.
+    if not host or "@" in parts.path + parts.query + parts.fragment:
+        return "configured"
+    address = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{address}" + (f":{port}" if port else "")

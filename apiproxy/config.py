@@ -1,0 +1,167 @@
+"""Settings: one frozen value, made once, with all that is wrong reported at once."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from apiproxy.core.egress import EgressProxy, NoProxy
+from apiproxy.core.limits import Deadlines, Limits
+from apiproxy.core.values import Secret
+from apiproxy.providers.base import Provider
+from apiproxy.settings.listeners import read_providers
+from apiproxy.settings.options import OPTIONS
+from apiproxy.settings.reference import reference
+from apiproxy.settings.sources import Sources
+
+__all__ = [
+    "ConfigurationError",
+    "Deadlines",
+    "EgressProxy",
+    "Limits",
+    "NoProxy",
+    "Settings",
+    "reference",
+]
+
+
+class ConfigurationError(Exception):
+    """The configuration makes no sense.
+
+    Attributes:
+        problems: a sentence for each thing that is wrong, which begins with the variable
+            or TOML key at fault and holds no secret.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+@frozen(kw_only=True)
+class Settings:
+    """All that can be set.
+
+    Attributes:
+        providers: those that listen somewhere, configured or not.
+        bind: IP addresses that every port listens on.
+        proxy: the egress proxy; None for direct connections.
+        no_proxy: hosts that are reached without it.
+        require_proxy: whether going without it is forbidden.
+        ca_file: path of a PEM file with further authorities; None for none.
+        ssl_cert_file: the same, from ``SSL_CERT_FILE``.
+        log_level: debug, info, warning or error.
+        grace: seconds that live exchanges get at shutdown.
+        websockets: whether WebSockets are carried.
+        deadlines: how long we wait.
+        limits: how much we take.
+        warnings: what an operator should hear at start.
+        secret_names: environment variables that hold a secret.
+    """
+
+    providers: tuple[Provider, ...] = ()
+    bind: tuple[str, ...] = ("127.0.0.1",)
+    proxy: EgressProxy | None = None
+    no_proxy: NoProxy = field(factory=NoProxy)
+    require_proxy: bool = False
+    ca_file: str | None = None
+    ssl_cert_file: str | None = None
+    log_level: str = "info"
+    grace: float = 20.0
+    websockets: bool = True
+    deadlines: Deadlines = field(factory=Deadlines)
+    limits: Limits = field(factory=Limits)
+    warnings: list[str] = field(factory=list)
+    secret_names: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(
+        cls,
+        environ: Mapping[str, str],
+        toml: bytes | None,
+        read_file: Callable[[str], bytes],
+        new_id: Callable[[], str],
+    ) -> "Settings":
+        """Read settings.
+
+        Args:
+            environ: the environment; beats the configuration file.
+            toml: text of the configuration file; None if there is none.
+            read_file: gives the bytes of the file at a path, or raises OSError.
+            new_id: makes an id that is not used twice.
+
+        Raises:
+            ConfigurationError: with every problem there is.
+        """
+        sources = Sources(environ, toml, read_file)
+        settings = _read(sources, new_id)
+        sources.report_unknown()
+        _check_egress(sources, settings)
+        if sources.problems:
+            raise ConfigurationError(list(dict.fromkeys(sources.problems)))
+        return settings
+
+    @property
+    def secrets(self) -> list[Secret]:
+        """Every secret there is now, so that none of them gets into a log."""
+        found = [secret for provider in self.providers for secret in provider.secrets]
+        if self.proxy is not None and self.proxy.authorization is not None:
+            found.append(self.proxy.authorization)
+        return found
+
+    def bypasses(self, host: str, port: int) -> bool:
+        """Whether this host (IPv6 without brackets) is reached without the proxy."""
+        return self.proxy is None or self.no_proxy.bypasses(host, port)
+
+    def proxy_for(self, provider: Provider) -> EgressProxy | None:
+        """The proxy on the way to a provider; None for a direct connection."""
+        bypassed = self.bypasses(provider.host, provider.host_port)
+        return None if bypassed else self.proxy
+
+    @property
+    def ca_files(self) -> tuple[str, ...]:
+        """Paths of all PEM files to trust beside the system's authorities."""
+        return tuple(path for path in (self.ssl_cert_file, self.ca_file) if path)
+
+
+def _read(sources: Sources, new_id: Callable[[], str]) -> Settings:
+    # Any: each option's kind gives the type that the attribute of its name has.
+    sections: dict[str, dict[str, Any]] = {}
+    for option in OPTIONS:
+        section, _, name = option.key.rpartition(".")
+        sections.setdefault(section, {})[name] = sources.option(option)
+    settings = Settings(
+        providers=read_providers(sources, new_id),
+        deadlines=Deadlines(**sections["deadlines"]),
+        limits=Limits(**sections["limits"]),
+        **sections[""],
+        **sections["egress"],
+        warnings=sources.warnings,
+        secret_names=frozenset(sources.secret_names),
+    )
+    _check_files(sources, settings)
+    return settings
+
+
+def _check_files(sources: Sources, settings: Settings) -> None:
+    if settings.ca_file:
+        sources.read(settings.ca_file, "APIPROXY_CA_FILE")
+    if settings.ssl_cert_file:
+        sources.read(settings.ssl_cert_file, "SSL_CERT_FILE")
+
+
+def _check_egress(sources: Sources, settings: Settings) -> None:
+    """Say once that connections are direct, or refuse them if a proxy is required."""
+    if settings.proxy is None and settings.require_proxy:
+        sources.problems.append("HTTPS_PROXY must be set: APIPROXY_REQUIRE_PROXY is on")
+    elif settings.proxy is None:
+        sources.warnings.append(
+            "HTTPS_PROXY is not set: providers are reached directly, without a proxy"
+        )
+    elif settings.require_proxy:
+        sources.problems += [
+            f"NO_PROXY must not cover {provider.host} ({provider.name}):"
+            " APIPROXY_REQUIRE_PROXY is on"
+            for provider in settings.providers
+            if settings.proxy_for(provider) is None
+        ]

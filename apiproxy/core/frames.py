@@ -1,0 +1,196 @@
+"""WebSocket frames (RFC 6455, section 5), scanned as they pass.
+
+The two sides of an open socket have negotiated the same extension, so its bytes are handed
+on as they are, compressed or not, masked or not. The scanner reads a copy to know four
+things: where frames begin and end (our own control frames may only go in between), how a
+close was worded, which pongs answer our own pings (those are taken out), and whether a
+message is over the limit.
+
+It judges nothing else. A frame that breaks the protocol still has a length, so the scanner
+stays in step and the side that receives it fails the connection in its own words. Bytes may
+be cut anywhere; at most one unfinished frame head and, while a pong of ours is awaited, one
+unfinished pong are held back from the splice.
+"""
+
+from collections.abc import Callable
+
+CONTINUATION = 0x0
+TEXT = 0x1
+BINARY = 0x2
+CLOSE = 0x8
+PING = 0x9
+PONG = 0xA
+
+_FIN = 0x80
+_MASKED = 0x80
+_OPCODE = 0x0F
+
+
+class MessageTooLarge(ValueError):
+    """A message is over the limit."""
+
+
+def unmask(payload: bytes, mask: bytes) -> bytes:
+    """Undo the masking of a short payload (RFC 6455, section 5.3)."""
+    return bytes(byte ^ mask[i & 3] for i, byte in enumerate(payload))
+
+
+class FrameScanner:
+    """Follows the frames of one direction of one socket.
+
+    Attributes:
+        frames: frames begun so far.
+        messages: messages completed so far.
+        closed: whether a Close frame has passed.
+        close_code: the code in it; None without one.
+        close_reason: the reason in it, as it was sent.
+    """
+
+    __slots__ = (
+        "_control",
+        "_fin",
+        "_head",
+        "_left",
+        "_limit",
+        "_mask",
+        "_opcode",
+        "_size",
+        "_swallow",
+        "close_code",
+        "close_reason",
+        "closed",
+        "frames",
+        "messages",
+    )
+
+    def __init__(self, limit: int, swallow: Callable[[bytes], bool]) -> None:
+        """A scanner at the start of a socket.
+
+        Args:
+            limit: bytes of payload a message may have on the wire.
+            swallow: told the payload of each pong; says whether it answers a ping of ours
+                and must not pass.
+        """
+        self._limit = limit
+        self._swallow = swallow
+        self._head = b""
+        self._left = 0
+        self._opcode = 0
+        self._fin = True
+        self._mask = b""
+        self._size = 0
+        self._control: bytearray | None = None
+        self.frames = 0
+        self.messages = 0
+        self.closed = False
+        self.close_code: int | None = None
+        self.close_reason = b""
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether what was handed on ends between frames, so that one of ours may go in."""
+        return not self._left
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes of the socket.
+
+        Returns:
+            What to hand on: usually ``data`` itself.
+
+        Raises:
+            MessageTooLarge: a message is over the limit.
+        """
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        at, end = 0, len(data)
+        kept: list[bytes] | None = None
+        start = 0
+        while at < end:
+            if not self._left:
+                begin = at
+                at = self._begin(data, at, end)
+                if at < 0:
+                    self._head = data[begin:]
+                    end = begin
+                    break
+                if self._opcode == PONG and self._is_ours(data, at):
+                    kept = [] if kept is None else kept
+                    kept.append(data[start:begin])
+                    at = start = at + self._left
+                    self._left = 0
+                    continue
+            take = min(self._left, end - at)
+            if self._control is not None:
+                self._control += data[at : at + take]
+            at += take
+            self._left -= take
+            if not self._left:
+                self._finish()
+        if kept is not None:
+            kept.append(data[start:end])
+            return b"".join(kept)
+        return data if end == len(data) else data[:end]
+
+    def _begin(self, data: bytes, at: int, end: int) -> int:
+        """Read a frame head; returns where its payload begins, -1 if it is not all there.
+
+        A pong counts as not all there until its payload is, so that it can be taken out.
+        """
+        if end - at < 2:
+            return -1
+        first, second = data[at], data[at + 1]
+        length = second & 0x7F
+        size = 2 + (2 if length == 126 else 8 if length == 127 else 0)
+        payload = at + size + (4 if second & _MASKED else 0)
+        if payload > end:
+            return -1
+        if length > 125:
+            length = int.from_bytes(data[at + 2 : at + size])
+        opcode = first & _OPCODE
+        if opcode == PONG and length <= 125 and payload + length > end:
+            return -1
+        self._opcode, self._fin, self._left = opcode, bool(first & _FIN), length
+        self._mask = data[payload - 4 : payload] if second & _MASKED else b""
+        self.frames += 1
+        self._measure(length)
+        if not length:
+            self._finish()
+        return payload
+
+    def _measure(self, length: int) -> None:
+        """Count what the message has so far; control frames count for themselves."""
+        if self._opcode >= CLOSE:
+            keep = self._opcode == CLOSE and length <= 125
+            self._control = bytearray() if keep else None
+            if length > self._limit:
+                raise MessageTooLarge
+            return
+        self._size = length + (self._size if self._opcode == CONTINUATION else 0)
+        if self._size > self._limit:
+            raise MessageTooLarge
+
+    def _is_ours(self, data: bytes, at: int) -> bool:
+        payload = data[at : at + self._left]
+        return self._swallow(unmask(payload, self._mask) if self._mask else payload)
+
+    def _finish(self) -> None:
+        """A frame has passed whole."""
+        if self._opcode < CLOSE:
+            if self._fin:
+                self.messages += 1
+        elif self._opcode == CLOSE and not self.closed:
+            self._read_close(bytes(self._control or b""))
+        self._control = None
+
+    def _read_close(self, payload: bytes) -> None:
+        if self._mask:
+            payload = unmask(payload, self._mask)
+        self.closed = True
+        if len(payload) >= 2:
+            self.close_code = int.from_bytes(payload[:2])
+            self.close_reason = payload[2:]
+
+    def __repr__(self) -> str:
+        where = "between frames" if self.at_boundary else f"{self._left} bytes to go"
+        return f"<FrameScanner {self.messages} messages, {where}>"

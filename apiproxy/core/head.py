@@ -1,0 +1,183 @@
+"""The head of an HTTP/1.1 message (RFC 9112, sections 2 to 6), read strictly.
+
+One grammar serves both directions. It refuses what request smugglers send and normalises
+nothing: bare LF, obs-fold, white space around names, control characters, doubled or signed
+lengths, lists of transfer codings. Two regular expressions say what a field block and a
+start line may be; what they let through is then only split, never searched again.
+
+A library parser (llhttp) was weighed and left: it cannot say where a message ended, takes
+``Transfer-Encoding: ,chunked`` and doubled spaces in the request line, and has a closed list
+of methods; on heads of usual size it is no faster.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from apiproxy.core.errors import (
+    HeadTooLarge,
+    MalformedRequest,
+    UpstreamMalformed,
+)
+from apiproxy.core.values import Fields
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_FIELD_BLOCK = re.compile(rb"(?:" + _TOKEN + rb"++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+")
+_REQUEST_LINE = re.compile(
+    rb"(" + _TOKEN + rb"{1,40}) ([\x21-\x7e]++) HTTP/1\.([01])\r\n"
+)
+_STATUS_LINE = re.compile(
+    rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*+))?\r\n"
+)
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_TOKEN_START = re.compile(_TOKEN)
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+END = b"\r\n\r\n"
+
+CHUNKED = -1
+UNTIL_CLOSE = -2
+
+
+class RequestHead(msgspec.Struct, frozen=True, gc=False):
+    """A request head as received.
+
+    Attributes:
+        method: as sent.
+        target: the request target, visible ASCII only.
+        minor: 0 or 1, of HTTP/1.x.
+        fields: all lines, in order, repeats kept, values trimmed.
+    """
+
+    method: bytes
+    target: bytes
+    minor: int
+    fields: Fields
+
+
+class AnswerHead(msgspec.Struct, frozen=True, gc=False):
+    """A status line and its fields as received (see ``RequestHead``)."""
+
+    status: int
+    reason: bytes
+    minor: int
+    fields: Fields
+
+
+def refuse_partial_head(start: bytes | bytearray, limit: int) -> None:
+    """Look at the beginning of a request head that is not complete yet.
+
+    Raises:
+        HeadTooLarge: it is over ``limit`` bytes already.
+        MalformedRequest: it can never become a head, so waiting is pointless.
+    """
+    if len(start) > limit:
+        raise HeadTooLarge
+    if start and _TOKEN_START.match(start) is None:
+        raise MalformedRequest("This is not an HTTP request.")
+    if _BARE_LF.search(start) is not None:
+        raise MalformedRequest("A line of the head ends in a bare LF.")
+
+
+def parse_request(head: bytes, max_fields: int) -> RequestHead:
+    """Parse a whole request head, its empty line excluded but the last CRLF kept.
+
+    Raises:
+        MalformedRequest, HeadTooLarge: as their names say.
+    """
+    line = _REQUEST_LINE.match(head)
+    if line is None:
+        raise MalformedRequest("The request line is not well-formed.")
+    fields = _split(head, line.end())
+    if fields is None:
+        raise MalformedRequest("A header line is not well-formed.")
+    if len(fields) > max_fields:
+        raise HeadTooLarge(
+            "The request has too many header lines;"
+            " APIPROXY_MAX_HEADER_FIELDS sets the limit."
+        )
+    method, target, minor = line.groups()
+    return RequestHead(method, target, minor == b"1", fields)
+
+
+def parse_answer(head: bytes) -> AnswerHead:
+    """Parse a whole answer head, its empty line excluded but the last CRLF kept.
+
+    Raises:
+        UpstreamMalformed: it is not one.
+    """
+    line = _STATUS_LINE.match(head)
+    fields = None if line is None else _split(head, line.end())
+    if line is None or fields is None:
+        raise UpstreamMalformed
+    minor, status, reason = line.groups()
+    return AnswerHead(int(status), reason or b"", minor == b"1", fields)
+
+
+def _split(head: bytes, start: int) -> Fields | None:
+    """The fields from ``start`` to the end; None if any line is not one."""
+    if _FIELD_BLOCK.fullmatch(head, start) is None:
+        return None
+    if start == len(head):
+        return []
+    fields = []
+    for line in head[start:-2].split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        fields.append((name, value.strip(b" \t")))
+    return fields
+
+
+def request_length(minor: int, special: Mapping[bytes, list[bytes]]) -> int:
+    """How the body of a request is framed (RFC 9112, section 6.3).
+
+    Args:
+        minor: the HTTP minor version.
+        special: values of the framing fields by lower-case name.
+
+    Returns:
+        Bytes, or ``CHUNKED``.
+
+    Raises:
+        MalformedRequest: more than one answer is possible, or none.
+    """
+    codings = special.get(b"transfer-encoding")
+    lengths = special.get(b"content-length")
+    if codings is not None:
+        if lengths is not None or minor == 0:
+            raise MalformedRequest("Transfer-Encoding is not allowed here.")
+        if len(codings) != 1 or codings[0].lower() != b"chunked":
+            raise MalformedRequest("The only transfer coding understood is chunked.")
+        return CHUNKED
+    if lengths is None:
+        return 0
+    if len(lengths) != 1 or _LENGTH.fullmatch(lengths[0]) is None:
+        raise MalformedRequest("Content-Length must be one decimal number.")
+    return int(lengths[0])
+
+
+def answer_length(
+    method: bytes, status: int, minor: int, special: Mapping[bytes, list[bytes]]
+) -> int:
+    """How the body of an answer is framed (RFC 9112, section 6.3).
+
+    Returns:
+        Bytes, ``CHUNKED`` or ``UNTIL_CLOSE``.
+
+    Raises:
+        UpstreamMalformed: more than one answer is possible, or none.
+    """
+    codings = special.get(b"transfer-encoding")
+    lengths = special.get(b"content-length")
+    if lengths is not None and (
+        len(set(lengths)) != 1 or _LENGTH.fullmatch(lengths[0]) is None
+    ):
+        raise UpstreamMalformed("The provider's answer has no single length.")
+    if status in (204, 304) or status < 200 or method == b"HEAD":
+        return 0
+    if codings is not None:
+        chunked = len(codings) == 1 and codings[0].lower() == b"chunked"
+        if not chunked or lengths is not None or minor == 0:
+            raise UpstreamMalformed("The provider's answer has no single framing.")
+        return CHUNKED
+    return UNTIL_CLOSE if lengths is None else int(lengths[0])

@@ -1,0 +1,194 @@
+"""Which header lines pass, in each direction; pure functions on lists of lines.
+
+Lines keep their order, their case and their repeats. What does not pass is sorted out once,
+in one walk, and handed back by name, because the walk is also how the framing fields, the
+request id and the agent's own credential are found.
+"""
+
+import re
+
+from apiproxy.core.values import Fields
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""Never forwarded, either way (RFC 9110, section 7.6.1)."""
+
+CREDENTIAL_SLOTS = frozenset(
+    {
+        b"authorization",
+        b"proxy-authorization",
+        b"x-api-key",
+        b"api-key",
+        b"x-goog-api-key",
+        b"x-goog-user-project",
+        b"x-goog-iam-authorization-token",
+        b"cookie",
+        b"openai-organization",
+        b"openai-project",
+        b"x-github-token",
+        b"x-auth-token",
+        b"ocp-apim-subscription-key",
+    }
+)
+"""Where any provider looks for a credential; removed on every port."""
+
+FORWARDING = frozenset({b"forwarded", b"via", b"x-real-ip", b"client-ip"})
+
+_OURS = frozenset(
+    {
+        b"host",
+        b"content-length",
+        b"expect",
+        b"x-request-id",
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+        b"sec-websocket-extensions",
+        b"sec-websocket-protocol",
+        b"sec-websocket-accept",
+        b"http2-settings",
+    }
+)
+"""Said anew by us to upstream, or meant for us alone."""
+
+_DROPPED = HOP_BY_HOP | CREDENTIAL_SLOTS | FORWARDING | _OURS
+_DROPPED_PREFIXES = (b"x-forwarded-", b"x-amz-", b"x-apiproxy-")
+
+_ANSWER_DROPPED = HOP_BY_HOP | {
+    b"alt-svc",
+    b"x-upstream-request-id",
+    b"x-apiproxy-error",
+    b"sec-websocket-accept",
+    b"sec-websocket-extensions",
+    b"sec-websocket-protocol",
+}
+"""``alt-svc`` would lead the agent around us; the others are said by us or not at all."""
+
+_SPECIAL = frozenset({b"content-length", b"x-request-id"})
+
+_SUBPROTOCOL_CREDENTIALS = (
+    b"openai-insecure-api-key.",
+    b"openai-ephemeral-token.",
+    b"openai-organization.",
+    b"openai-project.",
+)
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
+
+Special = dict[bytes, list[bytes]]
+"""Values of lines that were sorted out, by lower-case name."""
+
+
+def sort_request(
+    fields: Fields, own_slots: frozenset[bytes] = frozenset()
+) -> tuple[Fields, Special]:
+    """Part an agent's lines into those that pass and those that do not.
+
+    A name with ``_`` is judged as if it had ``-``, because some servers fold the two; it can
+    only make a line be dropped, never give it a meaning.
+
+    Args:
+        fields: the agent's lines.
+        own_slots: further names to drop, lower case: a custom credential header.
+
+    Returns:
+        The lines that pass, and the values of the others by name.
+    """
+    kept: Fields = []
+    special: Special = {}
+    for line in fields:
+        name = line[0].lower()
+        if b"_" in name and _is_dropped(name.replace(b"_", b"-"), own_slots):
+            continue
+        if _is_dropped(name, own_slots):
+            special.setdefault(name, []).append(line[1])
+        else:
+            kept.append(line)
+    return without_connection_options(kept, special), special
+
+
+def _is_dropped(name: bytes, own_slots: frozenset[bytes]) -> bool:
+    return name in _DROPPED or name.startswith(_DROPPED_PREFIXES) or name in own_slots
+
+
+def sort_answer(fields: Fields) -> tuple[Fields, Special]:
+    """Part a provider's lines into those that pass and those that do not.
+
+    ``content-length`` passes and is reported too. The provider's own ``x-request-id`` passes
+    as ``x-upstream-request-id``, because the agent knows the exchange by ours.
+    """
+    kept: Fields = []
+    special: Special = {}
+    for line in fields:
+        name = line[0].lower()
+        if name in _ANSWER_DROPPED:
+            special.setdefault(name, []).append(line[1])
+            continue
+        if name in _SPECIAL:
+            special.setdefault(name, []).append(line[1])
+            if name == b"x-request-id":
+                line = (b"x-upstream-request-id", line[1])
+        kept.append(line)
+    return without_connection_options(kept, special), special
+
+
+def without_connection_options(kept: Fields, special: Special) -> Fields:
+    """Drop the lines that ``Connection`` names as meant for this hop only."""
+    if b"connection" not in special:
+        return kept
+    named = connection_options(special) - {b"close", b"keep-alive", b"upgrade"}
+    if not named:
+        return kept
+    return [line for line in kept if line[0].lower() not in named]
+
+
+def connection_options(special: Special) -> set[bytes]:
+    """The options of all ``Connection`` lines, lower case."""
+    values = special.get(b"connection", ())
+    return {
+        option.strip(b" \t").lower() for value in values for option in value.split(b",")
+    }
+
+
+def wants_websocket(special: Special) -> bool:
+    """Whether this asks for a WebSocket (RFC 6455, section 4.2.1)."""
+    upgrade = special.get(b"upgrade")
+    return (
+        upgrade is not None
+        and b"upgrade" in connection_options(special)
+        and any(value.strip().lower() == b"websocket" for value in upgrade)
+    )
+
+
+def request_id(special: Special) -> str | None:
+    """The agent's own request id if it is one line of harmless characters."""
+    values = special.get(b"x-request-id", ())
+    if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]):
+        return values[0].decode("ascii")
+    return None
+
+
+def subprotocols(special: Special) -> list[bytes]:
+    """The WebSocket subprotocols offered, without those that carry a credential."""
+    offered = b",".join(special.get(b"sec-websocket-protocol", ()))
+    names = (name.strip(b" \t") for name in offered.split(b","))
+    return [
+        name
+        for name in names
+        if name and not name.lower().startswith(_SUBPROTOCOL_CREDENTIALS)
+    ]
+
+
+def join(fields: Fields) -> bytes:
+    """The lines as they go on the wire, each ended by CRLF."""
+    return b"".join([b"%b: %b\r\n" % line for line in fields])

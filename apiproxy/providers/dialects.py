@@ -1,0 +1,130 @@
+"""How each provider's SDKs expect an error to look.
+
+An SDK picks its exception from the HTTP status, and a person reads ``message``; the kinds in
+between follow each provider's own vocabulary so that code which looks at them goes on working.
+Our stable code is always in the body as well as in ``x-apiproxy-error``.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+from attrs import frozen
+
+from apiproxy.core.errors import ProxyError
+from apiproxy.providers.base import Dialect
+
+_OPENAI = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+_ANTHROPIC = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+_GOOGLE = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    426: "FAILED_PRECONDITION",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+def _kind(kinds: Mapping[int, str], status: int, agent: str, server: str) -> str:
+    """The name for a status; ``agent`` and ``server`` are for those without their own."""
+    return kinds.get(status, agent if status < 500 else server)
+
+
+@frozen
+class OpenAIDialect:
+    """``{"error": {"message", "type", "param", "code"}}``."""
+
+    def render(self, error: ProxyError, request_id: str) -> bytes:
+        """The JSON body."""
+        kind = _kind(_OPENAI, error.status, "invalid_request_error", "server_error")
+        return msgspec.json.encode(
+            {
+                "error": {
+                    "message": error.message,
+                    "type": kind,
+                    "param": None,
+                    "code": error.code,
+                }
+            }
+        )
+
+
+@frozen
+class AnthropicDialect:
+    """``{"type": "error", "error": {"type", "message"}, "request_id"}``, and our code."""
+
+    def render(self, error: ProxyError, request_id: str) -> bytes:
+        """The JSON body."""
+        kind = _kind(_ANTHROPIC, error.status, "invalid_request_error", "api_error")
+        return msgspec.json.encode(
+            {
+                "type": "error",
+                "error": {"type": kind, "message": error.message, "code": error.code},
+                "request_id": request_id,
+            }
+        )
+
+
+@frozen
+class GeminiDialect:
+    """Google's ``Status`` with an ``ErrorInfo``, whose reason is in capitals."""
+
+    def render(self, error: ProxyError, request_id: str) -> bytes:
+        """The JSON body."""
+        kind = _kind(_GOOGLE, error.status, "INVALID_ARGUMENT", "UNAVAILABLE")
+        info = {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": error.code.upper(),
+            "domain": "apiproxy",
+            "metadata": {"request_id": request_id},
+        }
+        return msgspec.json.encode(
+            {
+                "error": {
+                    "code": error.status,
+                    "message": error.message,
+                    "status": kind,
+                    "details": [info],
+                }
+            }
+        )
+
+
+@frozen
+class CopilotDialect:
+    """``{"error": {"message", "type", "code"}}``."""
+
+    def render(self, error: ProxyError, request_id: str) -> bytes:
+        """The JSON body."""
+        kind = _kind(_OPENAI, error.status, "invalid_request_error", "server_error")
+        return msgspec.json.encode(
+            {"error": {"message": error.message, "type": kind, "code": error.code}}
+        )
+
+
+DIALECTS: Mapping[str, Dialect] = {
+    "openai": OpenAIDialect(),
+    "anthropic": AnthropicDialect(),
+    "gemini": GeminiDialect(),
+    "copilot": CopilotDialect(),
+}
+"""By the name used in configuration."""

@@ -1,0 +1,29 @@
+"""OpenCode: a listener of its own in front of whichever provider is configured first."""
+
+from attrs import evolve
+
+from apiproxy.providers.base import Provider
+from apiproxy.providers.blueprint import Blueprint, Given
+
+_CANDIDATES = ("openai", "anthropic", "copilot")
+
+
+def build(given: Given) -> Provider:
+    """Make the provider: the first configured candidate under another name.
+
+    Only name, port and socket differ, so everything the candidate does to a request is done
+    here too. With none configured it is a shell that says what to set.
+    """
+    candidates = [given.built[name] for name in _CANDIDATES]
+    configured = (one for one in candidates if one.not_configured() is None)
+    return evolve(
+        next(configured, candidates[0]),
+        name="opencode",
+        title="OpenCode",
+        port=given.port,
+        socket=given.socket,
+        settings=tuple(name for one in candidates for name in one.settings),
+    )
+
+
+BLUEPRINT = Blueprint(name="opencode", title="OpenCode", port=10004, build=build)

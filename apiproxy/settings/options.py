@@ -1,0 +1,157 @@
+"""The table of settings that belong to no provider."""
+
+from typing import Any
+
+from attrs import frozen
+
+from apiproxy.core.egress import NoProxy
+from apiproxy.core.limits import Deadlines, Limits
+from apiproxy.settings.kinds import (
+    ADDRESSES,
+    NO_PROXY,
+    PATH,
+    PROXY,
+    SWITCH,
+    Kind,
+    count,
+    one_of,
+    seconds,
+    size,
+)
+
+_HOW_LONG = Deadlines()
+_HOW_MUCH = Limits()
+
+
+@frozen
+class Option:
+    """One setting.
+
+    Attributes:
+        names: of the environment variables; the first that is set counts.
+        key: in TOML, with dots; also says where ``Settings`` keeps the value.
+        kind: how it is read.
+        default: when nothing is said.
+        doc: one line for the reference.
+        toml: whether the configuration file may set it too.
+    """
+
+    names: tuple[str, ...]
+    key: str
+    kind: Kind
+    default: Any
+    doc: str
+    toml: bool = True
+
+
+def _deadline(name: str, doc: str) -> Option:
+    return Option(
+        (f"APIPROXY_{name.upper()}_SECONDS",),
+        f"deadlines.{name}",
+        seconds(),
+        getattr(_HOW_LONG, name),
+        doc,
+    )
+
+
+def _limit(variable: str, name: str, kind: Kind, doc: str) -> Option:
+    default = getattr(_HOW_MUCH, name)
+    return Option((f"APIPROXY_{variable}",), f"limits.{name}", kind, default, doc)
+
+
+_GENERAL = (
+    Option(
+        ("APIPROXY_BIND",),
+        "bind",
+        ADDRESSES,
+        ("127.0.0.1",),
+        "Addresses that all ports listen on, with commas between them.",
+    ),
+    Option(
+        ("APIPROXY_LOG_LEVEL",),
+        "log_level",
+        one_of("debug", "info", "warning", "error"),
+        "info",
+        "Least important level that is logged: debug, info, warning or error.",
+    ),
+    Option(
+        ("APIPROXY_GRACE_SECONDS",),
+        "grace",
+        seconds(zero=True),
+        20.0,
+        "Seconds that live exchanges get at shutdown.",
+    ),
+    Option(
+        ("APIPROXY_WEBSOCKET",),
+        "websockets",
+        SWITCH,
+        True,
+        "Whether WebSockets are carried; off answers them with 426.",
+    ),
+)
+
+_EGRESS = (
+    Option(
+        ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"),
+        "egress.proxy",
+        PROXY,
+        None,
+        "Proxy that every connection tunnels through: `http://user:password@host:port`.",
+    ),
+    Option(
+        ("NO_PROXY", "no_proxy"),
+        "egress.no_proxy",
+        NO_PROXY,
+        NoProxy(),
+        "Hosts, `.suffixes`, addresses and ranges that are reached without it.",
+    ),
+    Option(
+        ("APIPROXY_REQUIRE_PROXY",),
+        "egress.require_proxy",
+        SWITCH,
+        False,
+        "Refuse to start when a provider would be reached without a proxy.",
+    ),
+    Option(
+        ("APIPROXY_CA_FILE",),
+        "egress.ca_file",
+        PATH,
+        None,
+        "PEM file of authorities that are trusted beside the system's.",
+    ),
+    Option(
+        ("SSL_CERT_FILE",),
+        "egress.ssl_cert_file",
+        PATH,
+        None,
+        "The same, under the name OpenSSL knows.",
+        toml=False,
+    ),
+)
+
+_DEADLINES = (
+    _deadline("dial", "Seconds for a TCP connection on the way upstream."),
+    _deadline("connect", "Seconds for the proxy's answer to CONNECT."),
+    _deadline("tls", "Seconds for a TLS handshake."),
+    _deadline("head", "Seconds for an agent's request head."),
+    _deadline("body", "Seconds without progress of an agent's request body."),
+    _deadline("first_byte", "Seconds for the first byte of an answer."),
+    _deadline("silence", "Seconds without a byte in the middle of an answer."),
+    _deadline("write_stall", "Seconds in which a full connection takes nothing."),
+    _deadline("keepalive", "Seconds an agent's idle connection is kept."),
+    _deadline("line_idle", "Seconds a warm upstream line is kept."),
+    _deadline("ping", "Seconds of idleness before we ping on a WebSocket."),
+)
+
+_LIMITS = (
+    _limit("MAX_BODY_BYTES", "body", size(1), "Bytes of one request body."),
+    _limit("MAX_HEAD_BYTES", "head", size(1024), "Bytes of one request head."),
+    _limit("MAX_HEADER_FIELDS", "fields", count(16), "Header lines of one request."),
+    _limit("MAX_MESSAGE_BYTES", "message", size(1), "Bytes of a WebSocket message."),
+    _limit("MAX_EXCHANGES", "exchanges", count(1), "Exchanges under way at once."),
+    _limit("MAX_CONNECTIONS", "connections", count(1), "Agent connections at once."),
+    _limit("MAX_IDLE_LINES", "idle_lines", count(0), "Warm lines for each provider."),
+    _limit("REPLAY_BYTES", "replay", size(0), "Bytes of a body kept for one retry."),
+)
+
+OPTIONS = (*_GENERAL, *_EGRESS, *_DEADLINES, *_LIMITS)

@@ -1,0 +1,185 @@
+"""What ``twistd apiproxy`` and ``twist apiproxy`` call; the only module with the reactor."""
+
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.logger import ILogObserver
+from twisted.python import usage
+
+from apiproxy.config import ConfigurationError, Settings
+from apiproxy.service import PortTaken, Proxy
+from apiproxy.telemetry.lines import LineLog
+from apiproxy.telemetry.sink import StdoutSink
+from apiproxy.telemetry.twisted_events import TwistedEvents
+
+EXIT_CONFIGURATION = 1
+EXIT_PORT_TAKEN = 2
+
+
+class Options(usage.Options):
+    """The command line; everything else is set by environment or configuration file."""
+
+    optParameters = (
+        ["config", "c", None, "TOML configuration file (also APIPROXY_CONFIG)."],
+    )
+
+    def postOptions(self) -> None:
+        """Read the settings, and make every log line one of ours."""
+        from twisted.internet import reactor
+
+        environ = dict(os.environ)
+        self._environ = environ
+        self["settings"] = settings = _read_or_exit(self["config"], environ)
+        for name in settings.secret_names:
+            os.environ.pop(name, None)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        parent: Any = self.parent  # twistd's or twist's own options
+        sink = StdoutSink(_log_descriptor(parent), reactor, now=time.time)
+        log = LineLog(sink.write, level=settings.log_level, now=time.time)
+        log.redact(settings.secrets)
+        self["sink"], self["log"] = sink, log
+        self["events"] = events = TwistedEvents(log)
+        parent["fileLogObserverFactory"] = lambda file: events  # for twist
+
+    def reread(self) -> Settings:
+        """The settings as files and the environment of our start have them now.
+
+        Raises:
+            ConfigurationError: they make no sense any more.
+        """
+        return read_settings(self["config"], self._environ)
+
+
+def _log_descriptor(parent: Any) -> int:
+    """Standard output, or the log file where twistd has been told to use one."""
+    path = parent.get("logfile")
+    if path in (None, "-", "") and (parent.get("nodaemon") or "nodaemon" not in parent):
+        return 1
+    path = "twistd.log" if path in (None, "-", "") else path
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+
+def read_settings(path: str | None, environ: dict[str, str]) -> Settings:
+    """Settings from the environment and the configuration file.
+
+    Args:
+        path: of the file; None for ``APIPROXY_CONFIG``, or none.
+        environ: the environment.
+
+    Raises:
+        ConfigurationError: with every problem there is.
+    """
+    path = path or environ.get("APIPROXY_CONFIG")
+    try:
+        toml = Path(path).read_bytes() if path else None
+    except OSError as error:
+        problem = f"--config: {path} cannot be read: {error.strerror}"
+        raise ConfigurationError([problem]) from error
+    return Settings.read(
+        environ, toml, lambda name: Path(name).read_bytes(), lambda: str(uuid.uuid4())
+    )
+
+
+def _read_or_exit(path: str | None, environ: dict[str, str]) -> Settings:
+    try:
+        return read_settings(path, environ)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"apiproxy: {problem}\n")
+        raise SystemExit(EXIT_CONFIGURATION) from None
+
+
+class _Process(Proxy):
+    """The proxy as a process: signals, exit codes, the last log line."""
+
+    def __init__(self, options: Options, reactor: Any) -> None:
+        self._options = options
+        self._stopping = False
+        super().__init__(
+            options["settings"],
+            reactor,
+            options["log"],
+            notify=notifier(os.environ.get("NOTIFY_SOCKET")),
+            dropped=lambda: options["sink"].dropped,
+        )
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Twistd takes its log observer from the application we become part of."""
+        parent.setComponent(ILogObserver, self._options["events"])
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+    def privilegedStartService(self) -> None:
+        try:
+            super().privilegedStartService()
+        except PortTaken as error:
+            self._options["sink"].flush()
+            sys.stderr.write(f"apiproxy: {error}\n")
+            raise SystemExit(EXIT_PORT_TAKEN) from None
+        self._reactor.callWhenRunning(self._catch_signals)
+
+    def _catch_signals(self) -> None:
+        """Ours, because a clean stop exits with 0 and a second signal means at once."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(
+                number, lambda *_: self._reactor.callFromThread(self._terminate)
+            )
+        signal.signal(
+            signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reread)
+        )
+
+    def _terminate(self) -> None:
+        if self._stopping:
+            self.hurry()
+        else:
+            self._stopping = True
+            self._reactor.stop()
+
+    def _reread(self) -> None:
+        try:
+            self.reload(self._options.reread())
+        except ConfigurationError as error:
+            for problem in error.problems:
+                self._log.log("error", "reload", message=problem)
+
+    async def _stop(self) -> None:
+        await super()._stop()
+        self._options["sink"].flush()
+
+
+def notifier(address: str | None) -> Callable[[str], None]:
+    """A function that tells the service manager of our state (systemd's sd_notify).
+
+    Args:
+        address: value of ``NOTIFY_SOCKET``; None to tell nobody.
+    """
+    if not address:
+        return lambda state: None
+    path = "\0" + address[1:] if address.startswith("@") else address
+
+    def notify(state: str) -> None:
+        stamp = ""
+        if state == "RELOADING=1":  # systemd wants to know when, in microseconds
+            stamp = f"\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram:
+            try:
+                datagram.sendto((state + stamp).encode("ascii"), path)
+            except OSError as error:
+                sys.stderr.write(f"apiproxy: cannot notify {address}: {error}\n")
+
+    return notify
+
+
+def makeService(options: Options) -> IService:
+    """The service, ready to start."""
+    from twisted.internet import reactor
+
+    return _Process(options, reactor)

@@ -1,0 +1,152 @@
+"""What became of each exchange, in one canonical line."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from apiproxy.core.errors import InternalError
+from apiproxy.core.exchange import Exchange, Phase
+from apiproxy.telemetry.lines import LineLog
+
+LONGEST_PATH = 512
+"""Characters of a path; the agent chooses it, and could fill the log with it."""
+
+_ASKED, _CLOSED = Phase.ASKED, Phase.CLOSED  # enum members are slow to look up
+
+
+class _Line(msgspec.Struct, gc=False):
+    timestamp: str
+    level: str
+    event: str
+    request_id: str
+    provider: str
+    method: str
+    path: str
+    upstream_host: str | None
+    status: int | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+    error_message: str | UnsetType = UNSET
+    duration_ms: float | UnsetType = UNSET
+    queue_ms: float | UnsetType = UNSET
+    dial_ms: float | UnsetType = UNSET
+    first_byte_ms: float | UnsetType | None = UNSET
+    request_bytes: int | UnsetType = UNSET
+    response_bytes: int | UnsetType = UNSET
+    line_reused: bool | UnsetType = UNSET
+    close_code: int | UnsetType | None = UNSET
+
+
+class ExchangeLines:
+    """The observer that writes what became of each exchange.
+
+    An HTTP exchange gets one ``request_complete`` line when it has ended. A WebSocket gets
+    ``websocket_upgrade_start`` and, when it has ended, one of ``websocket_upgrade_complete``,
+    ``_rejected`` and ``_failed``.
+    """
+
+    def __init__(self, log: LineLog, hosts: Mapping[str, str]) -> None:
+        """Make the observer.
+
+        Args:
+            log: where to.
+            hosts: upstream host by provider name.
+        """
+        self._log = log
+        self._hosts = hosts
+
+    def observe(self, exchange: Exchange) -> None:
+        """Write a line if this phase has one."""
+        phase = exchange.phase
+        if phase is _CLOSED:
+            if exchange.transport == "http":
+                self._ended(exchange, severity(exchange), "request_complete")
+            else:
+                self._socket_ended(exchange)
+        elif phase is _ASKED and exchange.transport == "websocket":
+            line = self._line(exchange, "info", "websocket_upgrade_start")
+            self._log.put("info", line)
+
+    def _socket_ended(self, exchange: Exchange) -> None:
+        end = outcome(exchange)
+        level = severity(exchange)
+        if end == "failed" and exchange.error is None:
+            level = "error"
+        self._ended(exchange, level, f"websocket_upgrade_{end}")
+
+    def _ended(self, exchange: Exchange, level: str, event: str) -> None:
+        if not self._log.wants(level):
+            return
+        line = self._line(exchange, level, event)
+        started = exchange.started
+        answered = exchange.answered
+        line.status = exchange.status
+        if exchange.error is not None:
+            line.error = exchange.error.code
+            line.error_message = exchange.error.message
+        line.duration_ms = _tenths((exchange.ended or started) - started)
+        line.queue_ms = _tenths(exchange.queued_seconds)
+        line.dial_ms = _tenths(exchange.dial_seconds)
+        line.first_byte_ms = None if answered is None else _tenths(answered - started)
+        line.request_bytes = exchange.bytes_up
+        line.response_bytes = exchange.bytes_down
+        line.line_reused = exchange.reused
+        if event == "websocket_upgrade_complete":
+            line.close_code = exchange.close_code
+        self._log.put(level, line)
+
+    def _line(self, exchange: Exchange, level: str, event: str) -> _Line:
+        path = exchange.path
+        if len(path) > LONGEST_PATH or "?" in path:
+            path = self._log.shorten(path.partition("?")[0], LONGEST_PATH)
+        return _Line(
+            self._log.stamp(),
+            level,
+            event,
+            exchange.id,
+            exchange.provider,
+            exchange.method[:32],
+            path,
+            self._hosts.get(exchange.provider),
+        )
+
+
+def _tenths(seconds: float) -> float:
+    """Milliseconds, rounded to a tenth."""
+    return int(seconds * 10_000 + 0.5) / 10
+
+
+def severity(exchange: Exchange) -> str:
+    """The level of the line about an exchange that has ended.
+
+    An answer of the provider, whatever its status, is information. What the agent did, and
+    a limit or a missing key on our side, is a warning. Where somebody should look at the
+    egress proxy, the provider or our code, it is an error.
+    """
+    error = exchange.error
+    if error is None:
+        return "info"
+    if error.fault == "agent":
+        return "warning"
+    if error.fault == "us" and not isinstance(error, InternalError):
+        return "warning"
+    return "error"
+
+
+def outcome(exchange: Exchange) -> Literal["complete", "rejected", "failed"]:
+    """What became of a WebSocket that has ended.
+
+    Complete: it was open. Rejected: we, or the agent by what it sent, kept it from being
+    forwarded. Failed: everything else, an answer other than 101 included.
+    """
+    if exchange.answered is not None and exchange.status == 101:
+        return "complete"
+    error = exchange.error
+    if (
+        error is not None
+        and exchange.forwarded is None
+        and error.fault in ("agent", "us")
+    ):
+        return "rejected"
+    return "failed"

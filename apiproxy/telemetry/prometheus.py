@@ -1,0 +1,205 @@
+"""The counters as Prometheus sees them. Imported only when somebody scrapes."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.openmetrics import exposition as openmetrics_text
+from prometheus_client.registry import Collector
+
+from apiproxy.telemetry.counters import Counters, Histogram, Tally
+
+Samples = Iterable[tuple[tuple[str, ...], float]]
+
+
+def exposition(counters: Counters, openmetrics: bool) -> bytes:
+    """The counters as text.
+
+    Args:
+        counters: what to show.
+        openmetrics: OpenMetrics 1.0 rather than Prometheus text 0.0.4.
+    """
+    # A registry of our own: the global one would add figures of this Python.
+    registry = CollectorRegistry()
+    registry.register(CountersCollector(counters))
+    render = openmetrics_text.generate_latest if openmetrics else generate_latest
+    return bytes(render(registry))
+
+
+class CountersCollector(Collector):
+    """Makes metric families of the counters."""
+
+    def __init__(self, counters: Counters) -> None:
+        """Make a collector.
+
+        Args:
+            counters: what to show.
+        """
+        self._counters = counters
+
+    def collect(self) -> Iterator[Metric]:
+        """All families; one of no provider yet has no samples."""
+        yield from self._counts()
+        yield from self._gauges()
+        yield from self._histograms()
+        yield from self._process()
+
+    def _counts(self) -> Iterator[Metric]:
+        yield _counter(
+            "requests",
+            "Exchanges that have ended.",
+            ("provider", "method", "status_class"),
+            (
+                ((provider, method, f"{hundreds}xx"), number)
+                for provider, tally in self._tallies()
+                for (method, hundreds), number in tally.requests.items()
+            ),
+        )
+        yield _counter(
+            "requests_errors",
+            "Exchanges that ended with an error of apiproxy.",
+            ("provider", "code"),
+            self._labelled(lambda tally: tally.errors),
+        )
+        yield _counter(
+            "websocket_sessions",
+            "WebSockets that have ended, by outcome.",
+            ("provider", "outcome"),
+            self._labelled(lambda tally: tally.socket_ends),
+        )
+        for name, text, value in _COUNTS:
+            yield _counter(name, text, ("provider",), self._each(value))
+
+    def _gauges(self) -> Iterator[Metric]:
+        yield _gauge(
+            "active_requests",
+            "Exchanges under way, WebSockets included.",
+            ("provider",),
+            self._each(lambda tally: tally.active),
+        )
+        yield _gauge(
+            "websocket_sessions_active",
+            "WebSockets that are open.",
+            ("provider",),
+            self._each(lambda tally: tally.sockets),
+        )
+        yield _gauge(
+            "upstream_lines",
+            "Connections to the provider.",
+            ("provider", "state"),
+            (
+                ((provider, state), number)
+                for provider, state, number in self._counters.upstream_lines()
+            ),
+        )
+
+    def _histograms(self) -> Iterator[Metric]:
+        for name, text, value in _HISTOGRAMS:
+            family = HistogramMetricFamily(
+                f"apiproxy_{name}", text, labels=("provider",)
+            )
+            for provider, tally in self._tallies():
+                histogram = value(tally)
+                family.add_metric((provider,), _buckets(histogram), histogram.sum)
+            yield family
+
+    def _process(self) -> Iterator[Metric]:
+        counters = self._counters
+        yield _gauge(
+            "build_info",
+            "Which apiproxy this is.",
+            ("version",),
+            [((counters.version,), 1)],
+        )
+        yield _gauge("uptime_seconds", "Time since start.", (), [((), counters.uptime)])
+        yield _counter(
+            "log_lines_dropped",
+            "Log lines lost because nobody read standard output.",
+            (),
+            [((), counters.log_lines_dropped())],
+        )
+
+    def _tallies(self) -> Iterable[tuple[str, Tally]]:
+        return self._counters.tallies.items()
+
+    def _each(self, value: Callable[[Tally], float]) -> Samples:
+        return (((provider,), value(tally)) for provider, tally in self._tallies())
+
+    def _labelled(self, values: Callable[[Tally], dict[str, int]]) -> Samples:
+        return (
+            ((provider, label), number)
+            for provider, tally in self._tallies()
+            for label, number in values(tally).items()
+        )
+
+
+_COUNTS: tuple[tuple[str, str, Callable[[Tally], int]], ...] = (
+    (
+        "request_bytes",
+        "Bytes of bodies and frames sent to the provider.",
+        lambda tally: tally.bytes_up,
+    ),
+    (
+        "response_bytes",
+        "Bytes of bodies and frames sent to agents.",
+        lambda tally: tally.bytes_down,
+    ),
+    ("connects", "Connections made to the provider.", lambda tally: tally.connects),
+    (
+        "retries",
+        "Requests sent again because a warm connection had died.",
+        lambda tally: tally.retries,
+    ),
+)
+
+_HISTOGRAMS: tuple[tuple[str, str, Callable[[Tally], Histogram]], ...] = (
+    (
+        "request_duration_seconds",
+        "How long HTTP exchanges took.",
+        lambda tally: tally.duration,
+    ),
+    (
+        "first_byte_seconds",
+        "From an HTTP request to the head of its answer.",
+        lambda tally: tally.first_byte,
+    ),
+    (
+        "dial_seconds",
+        "How long exchanges waited for a new connection.",
+        lambda tally: tally.dial,
+    ),
+    (
+        "websocket_session_duration_seconds",
+        "How long WebSockets were open, from the request on.",
+        lambda tally: tally.socket_duration,
+    ),
+)
+
+
+def _counter(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
+    family = CounterMetricFamily(f"apiproxy_{name}", text, labels=labels)
+    for values, number in samples:
+        family.add_metric(values, number)
+    return family
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
+    family = GaugeMetricFamily(f"apiproxy_{name}", text, labels=labels)
+    for values, number in samples:
+        family.add_metric(values, number)
+    return family
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    buckets: list[tuple[str, float]] = []
+    below = 0
+    for bound, number in zip(histogram.bounds, histogram.bins, strict=False):
+        below += number
+        buckets.append((str(float(bound)), below))
+    buckets.append(("+Inf", histogram.count))
+    return buckets

@@ -1,0 +1,99 @@
+"""The resource behind a listener: from a request to an exchange under way."""
+
+import typing
+
+from twisted.web.proxy import ReverseProxyResource
+from twisted.web.server import NOT_DONE_YET
+
+from apiproxy.core.errors import MethodRefused, ProxyError, WebSocketUnavailable
+from apiproxy.core.handshake import check_handshake
+from apiproxy.core.head import CHUNKED
+from apiproxy.core.headers import request_id
+from apiproxy.core.target import split_target, upstream_target
+from apiproxy.core.values import Ask
+from apiproxy.wire.channel import AgentRequest
+from apiproxy.wire.relay import Relay
+from apiproxy.wire.route import Route
+from apiproxy.wire.upgrade import Upgrade
+
+_REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE", b"TRACK"})
+
+
+class Listener(typing.Protocol):
+    """What the resource needs of its site."""
+
+    route: Route
+
+    def busy(self) -> ProxyError | None:
+        """Why nothing new can be taken now, or None."""
+
+    def refuse(self, request: AgentRequest, error: ProxyError) -> None:
+        """Answer a request that never became an exchange."""
+
+
+class ProviderResource(ReverseProxyResource):
+    """Everything on a listener that is not a local endpoint."""
+
+    isLeaf = True
+
+    def __init__(self, listener: Listener) -> None:
+        provider = listener.route.provider
+        super().__init__(  # type: ignore[no-untyped-call]
+            provider.host, provider.host_port, b"", reactor=None
+        )
+        self._listener = listener
+
+    def render(self, request: AgentRequest) -> int:
+        """Begin the exchange that this request asks for, or refuse it."""
+        try:
+            ask = self._read(request)
+        except ProxyError as error:
+            self._listener.refuse(request, error)
+            return NOT_DONE_YET
+        route = self._listener.route
+        agents_path, _ = split_target(request.head.target)
+        exchange = route.exchange(
+            request_id(request.special) or route.new_id(),
+            ask.method,
+            agents_path,
+            websocket=ask.upgrade,
+        )
+        kind = Upgrade if ask.upgrade else Relay
+        relay = kind(route, request, exchange, ask)
+        refusal = (
+            self._listener.busy()
+            or route.provider.not_configured()
+            or exchange.ask(ask, route.guards)
+        )
+        if refusal is None and ask.upgrade and not route.websocket:
+            refusal = WebSocketUnavailable()
+        if refusal is None:
+            relay.start()
+        else:
+            relay.refuse(refusal)
+        return NOT_DONE_YET
+
+    def _read(self, request: AgentRequest) -> Ask:
+        """What the agent asks of the provider.
+
+        Raises:
+            ProxyError: something that no provider should be asked.
+        """
+        head, provider = request.head, self._listener.route.provider
+        if head.method in _REFUSED_METHODS:
+            raise MethodRefused
+        target = upstream_target(head.target, provider.base_path)
+        path, _ = split_target(target)
+        upgrade = request.wants_websocket
+        if upgrade:
+            check_handshake(head.method, head.minor, request.length, request.special)
+        fields = provider.kept(request.fields)
+        added = provider.additions(head.method, path, fields)
+        return Ask(
+            head.method,
+            target,
+            path,
+            fields + added if added else fields,
+            None if request.length == CHUNKED else request.length,
+            upgrade,
+        )

@@ -1,0 +1,84 @@
+"""The way from one listener to its provider: what every exchange on it shares."""
+
+from collections.abc import Callable, Sequence
+
+from attrs import define, field
+
+from apiproxy.core.errors import ProxyError
+from apiproxy.core.exchange import Census, Complain, Exchange, Guard, Observer
+from apiproxy.core.limits import Deadlines, Limits
+from apiproxy.core.values import Fields
+from apiproxy.providers.base import Provider
+from apiproxy.wire.bridge import Bridge
+from apiproxy.wire.upstream import Pool
+from apiproxy.wire.watch import Watch
+from apiproxy.wire.websocket import SocketFactories
+
+
+@define(kw_only=True)
+class Route:
+    """One provider, the lines to it, and the rules of the way.
+
+    Attributes:
+        provider: who is at the other end.
+        pool: lines to it.
+        tunnelled: whether an egress proxy stands between.
+        limits: how much an exchange may use.
+        deadlines: how long its phases may last.
+        websocket: whether WebSockets are carried.
+        guards: asked in this order before anything leaves.
+        observers: told of each phase of each exchange.
+        seconds: the clock.
+        new_id: makes a request id.
+        random: gives so many bytes of chance.
+        watch: keeps the deadlines.
+        sockets: makes the ends of WebSockets.
+        complain: told of bugs.
+        census: counts what is under way, on all routes; also one of the observers.
+        retried: told of each exchange that needs a second line.
+        bridges: the open WebSockets.
+    """
+
+    provider: Provider
+    pool: Pool
+    tunnelled: bool
+    limits: Limits
+    deadlines: Deadlines
+    websocket: bool = True
+    guards: Sequence[Guard] = ()
+    observers: Sequence[Observer] = ()
+    seconds: Callable[[], float]
+    new_id: Callable[[], str]
+    random: Callable[[int], bytes]
+    watch: Watch
+    sockets: SocketFactories
+    complain: Complain
+    census: Census
+    retried: Callable[[], None] = lambda: None
+    bridges: set[Bridge] = field(factory=set, init=False)
+
+    def exchange(
+        self, request_id: str, method: bytes, path: bytes, *, websocket: bool
+    ) -> Exchange:
+        """Begin an exchange; ``path`` is the agent's, without the query."""
+        return Exchange(
+            request_id,
+            self.provider.name,
+            method.decode("ascii"),
+            path.decode("ascii"),
+            seconds=self.seconds,
+            observers=self.observers,
+            complain=self.complain,
+            transport="websocket" if websocket else "http",
+        )
+
+    def error_answer(self, error: ProxyError, request_id: str) -> tuple[Fields, bytes]:
+        """An error in the provider's dialect: the header lines and the body."""
+        fields: Fields = [
+            (b"Content-Type", b"application/json"),
+            (b"x-request-id", request_id.encode("ascii")),
+            (b"x-apiproxy-error", error.code.encode("ascii")),
+        ]
+        if not error.retriable:
+            fields.append((b"x-should-retry", b"false"))
+        return fields, self.provider.dialect.render(error, request_id)

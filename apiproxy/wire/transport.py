@@ -1,0 +1,53 @@
+"""What we use of a transport, said as a type: Twisted's own interfaces each say a part."""
+
+import typing
+
+from twisted.internet.interfaces import IAddress, IProtocol, IPushProducer
+from twisted.internet.protocol import Protocol
+
+
+class Transport(typing.Protocol):
+    """A connection: Twisted's over TCP or a Unix socket, or ``TlsLine`` over one."""
+
+    protocol: IProtocol | None
+
+    def write(self, data: bytes) -> None:
+        """Send, in time."""
+
+    def loseConnection(self) -> None:
+        """Send what is left, then close; waits for a registered producer."""
+
+    def loseWriteConnection(self) -> None:
+        """Send what is left, then close our direction."""
+
+    def abortConnection(self) -> None:
+        """Close at once."""
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        """Pause this producer while the send buffer is full."""
+
+    def unregisterProducer(self) -> None:
+        """Forget the producer."""
+
+    def pauseProducing(self) -> None:
+        """Stop reading."""
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+
+    def getPeer(self) -> IAddress:
+        """The other end."""
+
+    def getHost(self) -> IAddress:
+        """Our end."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Send small writes at once."""
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Probe a silent connection."""
+
+
+def transport_of(protocol: Protocol) -> Transport:
+    """The transport of a connected protocol."""
+    return typing.cast(Transport, protocol.transport)

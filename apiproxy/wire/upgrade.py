@@ -1,0 +1,106 @@
+"""A WebSocket's beginning: an HTTP exchange whose answer should be 101.
+
+Upstream is asked first, over an ordinary line. If it refuses, that is an ordinary answer and
+reaches the agent whole. If it agrees, both connections become sockets, upstream's first, and
+a bridge passes their bytes.
+
+Our own refusals take the status that makes clients do the best they can: 426 sends Codex to
+HTTP at once where trying again may help; 400 stops it where nothing can.
+"""
+
+import base64
+
+from apiproxy.core.errors import ProxyError, UpstreamMalformed
+from apiproxy.core.exchange import Exchange
+from apiproxy.core.handshake import deflate_offers, handshake_fields
+from apiproxy.core.headers import Special, join, subprotocols
+from apiproxy.core.values import Answer, Ask
+from apiproxy.wire.bridge import Bridge
+from apiproxy.wire.channel import AgentRequest
+from apiproxy.wire.relay import Relay
+from apiproxy.wire.route import Route
+from apiproxy.wire.websocket import UpstreamSocket
+
+
+def upgrade_status(error: ProxyError) -> int:
+    """The status by which a WebSocket client is refused."""
+    if error.status in (400, 413, 426, 429, 431):
+        return error.status
+    return 426 if error.retriable else 400
+
+
+class Upgrade(Relay):
+    """One WebSocket, from the agent's request to the open bridge."""
+
+    def __init__(
+        self, route: Route, request: AgentRequest, exchange: Exchange, ask: Ask
+    ) -> None:
+        super().__init__(route, request, exchange, ask)
+        self._key = base64.b64encode(route.random(16))
+        self._protocols = subprotocols(request.special)
+        self._offers = deflate_offers(request.special)
+
+    def _framing(self) -> bytes:
+        return join(handshake_fields(self._key, self._protocols, self._offers))
+
+    def _error_status(self, error: ProxyError) -> int:
+        return upgrade_status(error)
+
+    def _answer_error(self, error: ProxyError) -> None:
+        self._request.keep = False
+        super()._answer_error(error)
+
+    def answer_switched(self, answer: Answer, special: Special, rest: bytes) -> None:
+        """Upstream agreed: open both ends and bridge them."""
+        line, self._line = self._line, None
+        assert line is not None
+        connection = line.hand_over()
+        try:
+            protocol = self._agreed_protocol(special)
+            upstream = self._route.sockets.open_upstream(
+                connection, self._key, bool(self._offers), special
+            )
+        except UpstreamMalformed as error:
+            connection.abortConnection()
+            self._finish(error)
+            return
+        upstream.data += rest
+        self.exchange.answer(answer)
+        self._open(answer, special, protocol, upstream)
+
+    def _agreed_protocol(self, special: Special) -> bytes | None:
+        """The subprotocol that upstream chose, which must be one that was offered."""
+        agreed = special.get(b"sec-websocket-protocol", [])
+        if not agreed:
+            return None
+        if len(agreed) > 1 or agreed[0] not in self._protocols:
+            raise UpstreamMalformed("The provider chose a subprotocol nobody offered.")
+        return agreed[0]
+
+    def _open(
+        self,
+        answer: Answer,
+        special: Special,
+        protocol: bytes | None,
+        upstream: UpstreamSocket,
+    ) -> None:
+        request, route = self._request, self._route
+        connection, rest = self._channel.give_away()
+        extensions = b", ".join(special.get(b"sec-websocket-extensions", ()))
+        agent = route.sockets.open_agent(
+            connection,
+            request.special,
+            protocol,
+            extensions,
+            [*answer.fields, (b"x-request-id", self.exchange.id.encode("ascii"))],
+        )
+        bridge = Bridge(
+            self.exchange,
+            agent,
+            upstream,
+            route.limits,
+            route.deadlines,
+            route.watch,
+            route.bridges,
+        )
+        bridge.start(rest)
