@@ -218,7 +218,9 @@ class Proxy(Service):
                     self._listening(provider, port)
             if provider.socket is not None:
                 # Who may open it is decided by the directory it stands in.
-                port = reactor.listenUNIX(provider.socket, factory, mode=0o666)
+                port = reactor.listenUNIX(
+                    provider.socket, factory, mode=0o666, wantPID=True
+                )
                 self._listening(provider, port)
         except CannotListenError as error:
             raise PortTaken(f"{provider.name}: {error}") from error

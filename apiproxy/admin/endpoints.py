@@ -1,18 +1,17 @@
 """Which requests a port answers itself.
 
 Everything else belongs to the provider, so the rule is narrow: the exact target, no query,
-GET and HEAD only. ``POST /health`` or ``/health?x`` is the provider's.
+and GET or HEAD, which the listener sees to. ``POST /health`` or ``/health?x`` is the
+provider's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from attrs import frozen
 
 from apiproxy.admin.answer import LocalEndpoint
 from apiproxy.admin.health import ProviderHealth
 from apiproxy.providers.base import Provider
-
-METHODS = frozenset((b"GET", b"HEAD"))
 
 
 @frozen(kw_only=True)
@@ -31,11 +30,15 @@ class Shared:
 
 
 def management(providers: Sequence[Provider]) -> Provider | None:
-    """The provider whose port answers for the whole process.
+    """The provider whose listener answers for the whole process.
 
     OpenAI's if it listens, else the first that does; None if none does.
     """
-    listening = [provider for provider in providers if provider.port is not None]
+    listening = [
+        provider
+        for provider in providers
+        if provider.port is not None or provider.socket is not None
+    ]
     named = [provider for provider in listening if provider.name == "openai"]
     return next(iter(named + listening), None)
 
@@ -60,16 +63,3 @@ def local_answers(
             b"/metrics": shared.metrics,
         }
     return {b"/health": ProviderHealth(provider), b"/reflect": shared.reflect}
-
-
-def find(
-    answers: Mapping[bytes, LocalEndpoint], method: bytes, target: bytes
-) -> LocalEndpoint | None:
-    """The endpoint that answers this request; None if it goes to the provider.
-
-    Args:
-        answers: of this port.
-        method: as received.
-        target: request target as received, query included.
-    """
-    return answers.get(target) if method in METHODS else None

@@ -7,6 +7,7 @@ from attrs import frozen
 from apiproxy.admin.answer import LocalAnswer, json_answer
 from apiproxy.providers.base import Provider
 
+_WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  # not bound here
 _MODELS = {
     "openai": "/v1/models",
     "anthropic": "/v1/models",
@@ -23,7 +24,8 @@ class Reflect:
     Attributes:
         providers: all of them, in the order in which they are shown.
         version: of apiproxy.
-        host: name or address under which agents reach the ports.
+        host: name or address under which agents reach the ports; for the wildcard
+            addresses ``localhost`` is shown.
         websocket: whether WebSockets are carried.
         limits: names, with their unit, and values.
     """
@@ -59,9 +61,10 @@ class Reflect:
         }
 
     def _base_url(self, provider: Provider) -> str | None:
-        if provider.port is None:
+        if not provider.port:  # none, or whichever was free
             return None
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = "localhost" if self.host in _WILDCARDS else self.host
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{provider.port}"
 
 

@@ -57,8 +57,8 @@ class LineLog:
         self._redaction: Redaction | None = None
 
     def redact(self, secrets: Iterable[Secret | bytes]) -> None:
-        """Look for these values, and no longer for earlier ones, in every line from now."""
-        self._redaction = Redaction(secrets) or None
+        """Look for these values, and still for the latest earlier ones, in every line."""
+        self._redaction = Redaction(secrets, self._redaction) or None
 
     def wants(self, level: str) -> bool:
         """Whether a line of this level would be written."""

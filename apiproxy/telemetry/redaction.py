@@ -24,6 +24,9 @@ import msgspec
 
 from apiproxy.core.values import Secret
 
+REMEMBERED = 16
+"""How many secrets that were replaced are still looked for."""
+
 STARS = "‹secret›"
 
 SHORTEST = 6
@@ -41,13 +44,21 @@ _encode = msgspec.json.Encoder().encode
 class Redaction:
     """Takes given secrets out of encoded log lines."""
 
-    def __init__(self, secrets: Iterable[Secret | bytes]) -> None:
+    def __init__(
+        self, secrets: Iterable[Secret | bytes], earlier: "Redaction | None" = None
+    ) -> None:
         """Prepare the search.
 
         Args:
             secrets: the values to look for; those under ``SHORTEST`` bytes are left out.
+            earlier: whose secrets are looked for, too, the latest ``REMEMBERED`` of them.
+                A secret that was replaced is a secret still.
         """
-        found = {text for secret in secrets for text in _spellings(_value(secret))}
+        values = list(dict.fromkeys(map(_value, secrets)))
+        old = [] if earlier is None else earlier._values
+        values += [value for value in old if value not in values][:REMEMBERED]
+        self._values: list[bytes] = values
+        found = {text for value in values for text in _spellings(value)}
         # Longest first, so that a secret goes as a whole before another that is part of it.
         texts = sorted(found, key=lambda text: (-len(text), text))
         pieces = sorted({_piece(_encode(text)[1:-1]) for text in texts})

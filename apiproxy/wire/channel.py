@@ -49,7 +49,7 @@ from apiproxy.core.headers import (
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Fields
 from apiproxy.wire.reason import reason_phrase
-from apiproxy.wire.transport import Transport, transport_of
+from apiproxy.wire.transport import Transport, transport_of, tune
 from apiproxy.wire.watch import Stall
 
 _MAX_WAITING = 64 * 1024
@@ -228,8 +228,7 @@ class AgentChannel(Protocol):
     def connectionMade(self) -> None:
         """An agent connected."""
         line = self._line
-        line.setTcpNoDelay(True)
-        line.setTcpKeepAlive(True)
+        tune(line)
         line.registerProducer(self, True)
         self._site.channel_made(self)
 

@@ -5,7 +5,13 @@ import typing
 from twisted.web.proxy import ReverseProxyResource
 from twisted.web.server import NOT_DONE_YET
 
-from apiproxy.core.errors import MethodRefused, ProxyError, WebSocketUnavailable
+from apiproxy.core.errors import (
+    InternalError,
+    MethodRefused,
+    ProxyError,
+    WebSocketUnavailable,
+)
+from apiproxy.core.exchange import Exchange
 from apiproxy.core.handshake import check_handshake
 from apiproxy.core.head import CHUNKED
 from apiproxy.core.headers import request_id
@@ -60,18 +66,25 @@ class ProviderResource(ReverseProxyResource):
         )
         kind = Upgrade if ask.upgrade else Relay
         relay = kind(route, request, exchange, ask)
-        refusal = (
+        try:
+            refusal = self._refusal(route, exchange, ask)
+            if refusal is None:
+                relay.start()
+            else:
+                relay.refuse(refusal)
+        except Exception as error:
+            route.complain("an exchange could not begin", error)
+            relay.refuse(InternalError())
+        return NOT_DONE_YET
+
+    def _refusal(self, route: Route, exchange: Exchange, ask: Ask) -> ProxyError | None:
+        """Why this must not leave, or None."""
+        return (
             self._listener.busy()
             or route.provider.not_configured()
+            or (WebSocketUnavailable() if ask.upgrade and not route.websocket else None)
             or exchange.ask(ask, route.guards)
         )
-        if refusal is None and ask.upgrade and not route.websocket:
-            refusal = WebSocketUnavailable()
-        if refusal is None:
-            relay.start()
-        else:
-            relay.refuse(refusal)
-        return NOT_DONE_YET
 
     def _read(self, request: AgentRequest) -> Ask:
         """What the agent asks of the provider.

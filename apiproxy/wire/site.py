@@ -120,7 +120,7 @@ class ProviderSite(Site):
         """Why nothing new can be taken now, or None."""
         if self.draining:
             return ShuttingDown()
-        if self.route.census.live >= self.route.limits.exchanges:
+        if self.route.census.live > self.route.limits.exchanges:
             return Overloaded()
         return None
 

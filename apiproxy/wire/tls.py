@@ -13,6 +13,7 @@ the protocol above learns whether it said goodbye: ``ConnectionDone`` if it did,
 pass for one that was complete.
 """
 
+import socket
 import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -255,6 +256,10 @@ class TlsLine(Protocol):
     def getHost(self) -> IAddress:
         """Our end of the TCP connection."""
         return self._tcp.getHost()
+
+    def getHandle(self) -> socket.socket:
+        """The TCP connection's socket."""
+        return self._tcp.getHandle()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Send small writes at once."""

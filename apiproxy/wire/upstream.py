@@ -39,7 +39,7 @@ from apiproxy.core.head import (
 )
 from apiproxy.core.headers import Special, connection_options, sort_answer
 from apiproxy.core.values import Answer, Fields
-from apiproxy.wire.transport import Transport, transport_of
+from apiproxy.wire.transport import Transport, transport_of, tune
 
 _MAX_HEAD = 64 * 1024
 
@@ -151,8 +151,7 @@ class UpstreamLine(Protocol):
     def connectionMade(self) -> None:
         """Be told when the connection's buffer is full."""
         line = self._line
-        line.setTcpNoDelay(True)
-        line.setTcpKeepAlive(True)
+        tune(line)
         line.registerProducer(self, True)
 
     def pauseProducing(self) -> None:

@@ -1,0 +1,36 @@
+# Every command a person or CI needs. The work is done in scripts/, a few lines each.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all check cover lock news image clean
+MAKEFLAGS += --no-print-directory
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+	    || sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile
+
+run:  ## start apiproxy here; with no provider key in the environment, the demo
+	@scripts/run
+
+test:  ## everything CI runs: lint, types, import rules, all tests, coverage
+	@scripts/test
+
+test-all:  ## all tests on each of Python 3.11, 3.12 and 3.13 that is installed
+	@scripts/test-all
+
+check:  ## ruff, mypy and import-linter, without the tests
+	@scripts/check
+
+cover:  ## all tests under trial and under pytest, and the coverage of both
+	@scripts/cover
+
+lock:  ## pin the dependencies anew after a change in setup.cfg (ARGS=--upgrade: newest of all)
+	@scripts/lock $(ARGS)
+
+news:  ## show what the next entry of CHANGELOG.md will say
+	@scripts/news
+
+image:  ## build the container image
+	@scripts/image
+
+clean:  ## remove virtual environments, caches and build results
+	@scripts/clean

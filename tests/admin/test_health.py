@@ -1,0 +1,123 @@
+"""Who is healthy, and what nobody is told."""
+
+import msgspec
+from hypothesis import given, settings, strategies
+from twisted.trial.unittest import SynchronousTestCase
+
+from apiproxy.admin.health import AggregateHealth, ProviderHealth, shown_proxy
+from apiproxy.credentials.static import StaticSource
+from apiproxy.providers.base import Credential, Provider
+from tests.admin.providers import KEY, provider
+
+
+class ProviderHealthTests(SynchronousTestCase):
+    """One provider."""
+
+    def test_healthy(self) -> None:
+        """A provider with a key is healthy, and the key is not told."""
+        answer = ProviderHealth(provider("gemini", 10003)).render(None)
+        self.assertEqual(
+            (answer.status, answer.content_type), (200, b"application/json")
+        )
+        self.assertEqual(
+            answer.body, b'{"status":"healthy","service":"apiproxy-gemini"}\n'
+        )
+
+    def test_not_configured(self) -> None:
+        """A provider without a key says which setting is missing."""
+        answer = ProviderHealth(provider("gemini", 10003, key=None)).render(
+            b"text/html"
+        )
+        self.assertEqual(answer.status, 503)
+        self.assertEqual(
+            msgspec.json.decode(answer.body),
+            {
+                "status": "not_configured",
+                "service": "apiproxy-gemini",
+                "error": "Gemini is not configured; set GEMINI_API_KEY"
+                " where apiproxy runs.",
+            },
+        )
+
+    def test_source_that_runs_dry(self) -> None:
+        """Health is that of this moment."""
+        source = StaticSource(None)
+        dry = Provider(
+            name="openai",
+            title="OpenAI",
+            port=1,
+            host="h",
+            dialect=provider("openai", 1).dialect,
+            credential=Credential(b"authorization", b"Bearer ", source),
+            settings=("OPENAI_API_KEY",),
+        )
+        self.assertEqual(ProviderHealth(dry).render(None).status, 503)
+
+
+class AggregateHealthTests(SynchronousTestCase):
+    """The whole process."""
+
+    def health(self, egress: str | None) -> AggregateHealth:
+        """Health of two providers, one without a key."""
+        return AggregateHealth(
+            (provider("openai", 10000), provider("gemini", 10003, key=None)),
+            version="1.2.3",
+            egress=egress,
+            summary=lambda: {"total_requests": 3},
+        )
+
+    def test_body(self) -> None:
+        """It is healthy as long as it answers, and says who can serve."""
+        answer = self.health("http://squid:3128").render(None)
+        self.assertEqual(answer.status, 200)
+        self.assertEqual(
+            msgspec.json.decode(answer.body),
+            {
+                "status": "healthy",
+                "service": "apiproxy",
+                "version": "1.2.3",
+                "squid_proxy": "http://squid:3128",
+                "providers": {"openai": True, "gemini": False},
+                "metrics_summary": {"total_requests": 3},
+            },
+        )
+
+    def test_no_secret(self) -> None:
+        """Neither keys nor the password of the egress proxy are in it."""
+        body = self.health("http://agent:hunter22@squid:3128").render(None).body
+        self.assertNotIn(KEY, body)
+        self.assertNotIn(b"hunter22", body)
+        self.assertNotIn(b"agent", body)
+        self.assertIn(b'"http://squid:3128"', body)
+
+
+class ShownProxyTests(SynchronousTestCase):
+    """The address of the egress proxy, and nothing but the address."""
+
+    def test_addresses(self) -> None:
+        """Scheme, host and port."""
+        for url, shown in (
+            (None, "not configured"),
+            ("", "not configured"),
+            ("http://squid:3128", "http://squid:3128"),
+            ("https://squid", "https://squid"),
+            ("squid:3128", "http://squid:3128"),
+            ("u:p@squid:3128", "http://squid:3128"),
+            ("http://u:p@ss@squid:3128/x?y#z", "http://squid:3128"),
+            ("http://u:p@[::1]:3128", "http://[::1]:3128"),
+            ("http://u:p/ss@squid:3128", "configured"),
+            ("http://u:12/ss@squid:3128", "configured"),
+            ("http://u:12?ss@squid:3128", "configured"),
+            ("http://u:12#ss@squid:3128", "configured"),
+            ("http://[broken", "configured"),
+            ("http://", "configured"),
+        ):
+            self.assertEqual(shown_proxy(url), shown, url)
+
+    @settings(derandomize=True, deadline=None, max_examples=100)
+    @given(password=strategies.text(min_size=1, max_size=20))
+    def test_password_is_never_shown(self, password: str) -> None:
+        """Whatever a password is made of, no part of the URL before the host is shown."""
+        password = f"Zq{password}qZ"
+        shown = shown_proxy(f"http://user:{password}@squid:3128")
+        self.assertIn(shown, ("http://squid:3128", "configured"))

@@ -1,0 +1,28 @@
+"""What Gemini and Vertex AI have in common."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from apiproxy.providers.google import google
+from tests.providers.settings_for import made, sent
+
+BLUEPRINT = google("gem", "Gem", 7, "gem.example", "GEM_KEY")
+
+
+class GoogleTests(SynchronousTestCase):
+    def test_key_travels_in_googles_header(self) -> None:
+        """Never in the query, where logs would keep it."""
+        provider = made(BLUEPRINT, GEM_KEY="k")
+        self.assertEqual(provider.authority, b"gem.example")
+        self.assertEqual(sent(provider.credential), (b"x-goog-api-key", b"k"))
+
+    def test_host_and_base_path_by_configuration(self) -> None:
+        """The variables are named after the provider."""
+        provider = made(BLUEPRINT, GEM_API_TARGET="x.example:1", GEM_API_BASE_PATH="y")
+        self.assertEqual(provider.authority, b"x.example:1")
+        self.assertEqual(provider.base_path, b"/y")
+
+    def test_missing_key_is_named(self) -> None:
+        """Without a key, the refusal says which variable to set."""
+        refusal = made(BLUEPRINT).not_configured()
+        assert refusal is not None
+        self.assertIn("set GEM_KEY", refusal.message)
