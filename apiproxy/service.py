@@ -35,7 +35,7 @@ from apiproxy.wire.tls import trust
 from apiproxy.wire.upstream import Pool
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.ways import Ways
-from apiproxy.wire.websocket import SocketFactories
+from apiproxy.wire.websocket import Handshakes
 
 _log = Logger()
 
@@ -100,7 +100,7 @@ class Proxy(Service):
         self._notify = notify
         self._seconds = seconds
         self._watch = Watch(reactor, seconds, tick)
-        self._factories = SocketFactories(reactor)
+        self._handshakes = Handshakes(reactor)
         self._drain: Drain | None = None
         routes = self._routes(settings)
         shared = self._shared(settings)
@@ -132,7 +132,7 @@ class Proxy(Service):
                 new_id=lambda: str(uuid.uuid4()),
                 random=os.urandom,
                 watch=self._watch,
-                sockets=self._factories,
+                handshakes=self._handshakes,
                 complain=complain,
                 census=self.census,
                 retried=_bound(self.counters.retried, provider.name),

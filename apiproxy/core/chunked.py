@@ -13,7 +13,7 @@ _SIZE_WITH_EXTENSION = re.compile(
 )
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\x00-\x08\x0a-\x1f\x7f]*+")
 
-_MAX_LINE = 256
+_MAX_SIZE_LINE = 256
 _MAX_TRAILERS = 8192
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -84,12 +84,12 @@ class ChunkedReader:
             self.rest = data[at:]
         return payload[0] if len(payload) == 1 else b"".join(payload)
 
-    def _take_line(self, data: bytes, at: int) -> int:
+    def _take_line(self, data: bytes, at: int, limit: int) -> int:
         """Where the line at ``at`` ends; -1 if it is not complete, which is remembered."""
-        end = data.find(b"\r\n", at, at + _MAX_LINE)
+        end = data.find(b"\r\n", at, at + limit)
         if end < 0:
             self._line = data[at:]
-            if len(self._line) >= _MAX_LINE:
+            if len(self._line) >= limit:
                 raise ChunkedError("a line is too long")
             if b"\n" in self._line:
                 raise ChunkedError("a line ends in a bare LF")
@@ -113,7 +113,7 @@ class ChunkedReader:
 
 
 def _at_size(reader: ChunkedReader, data: bytes, at: int, payload: list[bytes]) -> int:
-    end = reader._take_line(data, at)
+    end = reader._take_line(data, at, _MAX_SIZE_LINE)
     if end < 0:
         return -1
     reader._left = reader._parse_size(data[at:end])
@@ -149,7 +149,7 @@ def _after_data(
 def _in_trailers(
     reader: ChunkedReader, data: bytes, at: int, payload: list[bytes]
 ) -> int:
-    end = reader._take_line(data, at)
+    end = reader._take_line(data, at, _MAX_TRAILERS)
     if end < 0:
         return -1
     if end == at:

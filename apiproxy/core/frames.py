@@ -25,14 +25,35 @@ _FIN = 0x80
 _MASKED = 0x80
 _OPCODE = 0x0F
 
+_MAX_CONTROL = 125
+"""Bytes of payload a control frame may have (RFC 6455, section 5.5)."""
+
 
 class MessageTooLarge(ValueError):
     """A message is over the limit."""
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
-    """Undo the masking of a short payload (RFC 6455, section 5.3)."""
+    """Mask or unmask a short payload (RFC 6455, section 5.3)."""
     return bytes(byte ^ mask[i & 3] for i, byte in enumerate(payload))
+
+
+def control_frame(opcode: int, payload: bytes, mask: bytes = b"") -> bytes:
+    """A control frame (RFC 6455, section 5.5).
+
+    Args:
+        opcode: ``CLOSE``, ``PING`` or ``PONG``.
+        payload: at most 125 bytes.
+        mask: 4 random bytes toward a server, none toward a client.
+    """
+    assert len(payload) <= 125
+    head = bytes((_FIN | opcode, (_MASKED if mask else 0) | len(payload)))
+    return head + mask + (unmask(payload, mask) if mask else payload)
+
+
+def close_frame(code: int, reason: bytes, mask: bytes = b"") -> bytes:
+    """A Close with a code and a reason (RFC 6455, section 5.5.1)."""
+    return control_frame(CLOSE, code.to_bytes(2) + reason, mask)
 
 
 class FrameScanner:
@@ -51,6 +72,7 @@ class FrameScanner:
         "_fin",
         "_head",
         "_left",
+        "_left_before",
         "_limit",
         "_mask",
         "_opcode",
@@ -75,6 +97,7 @@ class FrameScanner:
         self._swallow = swallow
         self._head = b""
         self._left = 0
+        self._left_before = 0
         self._opcode = 0
         self._fin = True
         self._mask = b""
@@ -98,11 +121,13 @@ class FrameScanner:
             What to hand on: usually ``data`` itself.
 
         Raises:
-            MessageTooLarge: a message is over the limit.
+            MessageTooLarge: a message is over the limit; nothing of ``data`` may be handed
+                on, and ``at_boundary`` is as before.
         """
         if self._head:
             data = self._head + data
             self._head = b""
+        self._left_before = self._left
         at, end = 0, len(data)
         kept: list[bytes] | None = None
         start = 0
@@ -148,29 +173,31 @@ class FrameScanner:
         if length > 125:
             length = int.from_bytes(data[at + 2 : at + size])
         opcode = first & _OPCODE
-        if opcode == PONG and length <= 125 and payload + length > end:
+        if opcode == PONG and length <= _MAX_CONTROL and payload + length > end:
             return -1
         self._opcode, self._fin, self._left = opcode, bool(first & _FIN), length
         self._mask = data[payload - 4 : payload] if second & _MASKED else b""
         self.frames += 1
         self._measure(length)
-        if not length:
-            self._finish()
         return payload
 
     def _measure(self, length: int) -> None:
         """Count what the message has so far; control frames count for themselves."""
+        size = length
         if self._opcode >= CLOSE:
-            keep = self._opcode == CLOSE and length <= 125
+            keep = self._opcode == CLOSE and length <= _MAX_CONTROL
             self._control = bytearray() if keep else None
-            if length > self._limit:
-                raise MessageTooLarge
-            return
-        self._size = length + (self._size if self._opcode == CONTINUATION else 0)
-        if self._size > self._limit:
+        else:
+            if self._opcode == CONTINUATION:
+                size += self._size
+            self._size = size
+        if size > self._limit:
+            self._left = self._left_before
             raise MessageTooLarge
 
     def _is_ours(self, data: bytes, at: int) -> bool:
+        if self._left > _MAX_CONTROL:
+            return False
         payload = data[at : at + self._left]
         return self._swallow(unmask(payload, self._mask) if self._mask else payload)
 

@@ -12,7 +12,7 @@ from apiproxy.core.values import Fields
 
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _DEFLATE = re.compile(
-    rb"permessage-deflate(?:[ \t]*;[ \t]*[a-z_]{1,40}(?:=\"?[0-9]{1,2}\"?)?)*",
+    rb"permessage-deflate(?:[ \t]*;[ \t]*[a-z_]{1,40}(?:=(?:[0-9]{1,2}|\"[0-9]{1,2}\"))?)*",
     re.IGNORECASE,
 )
 

@@ -84,6 +84,8 @@ _SUBPROTOCOL_CREDENTIALS = (
 )
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
+_NOT_NAMED = frozenset({b"close", b"keep-alive", b"upgrade", b"content-length"})
 
 Special = dict[bytes, list[bytes]]
 """Values of lines that were sorted out, by lower-case name."""
@@ -94,8 +96,8 @@ def sort_request(
 ) -> tuple[Fields, Special]:
     """Part an agent's lines into those that pass and those that do not.
 
-    A name with ``_`` is judged as if it had ``-``, because some servers fold the two; it can
-    only make a line be dropped, never give it a meaning.
+    A name with ``_`` is judged as if it had ``-``, and so is a custom one, because some
+    servers fold the two; it can only make a line be dropped, never give it a meaning.
 
     Args:
         fields: the agent's lines.
@@ -106,6 +108,9 @@ def sort_request(
     """
     kept: Fields = []
     special: Special = {}
+    for slot in own_slots:
+        if b"_" in slot:
+            own_slots |= {slot.replace(b"_", b"-")}
     for line in fields:
         name = line[0].lower()
         if b"_" in name and _is_dropped(name.replace(b"_", b"-"), own_slots):
@@ -124,8 +129,9 @@ def _is_dropped(name: bytes, own_slots: frozenset[bytes]) -> bool:
 def sort_answer(fields: Fields) -> tuple[Fields, Special]:
     """Part a provider's lines into those that pass and those that do not.
 
-    ``content-length`` passes and is reported too. The provider's own ``x-request-id`` passes
-    as ``x-upstream-request-id``, because the agent knows the exchange by ours.
+    ``content-length`` passes, a repeat of the same value but once (RFC 9110, section 8.6),
+    and is reported too. The provider's own ``x-request-id`` passes as
+    ``x-upstream-request-id``, because the agent knows the exchange by ours.
     """
     kept: Fields = []
     special: Special = {}
@@ -135,18 +141,24 @@ def sort_answer(fields: Fields) -> tuple[Fields, Special]:
             special.setdefault(name, []).append(line[1])
             continue
         if name in _SPECIAL:
-            special.setdefault(name, []).append(line[1])
+            values = special.setdefault(name, [])
+            values.append(line[1])
             if name == b"x-request-id":
                 line = (b"x-upstream-request-id", line[1])
+            elif line[1] in values[:-1]:
+                continue
         kept.append(line)
     return without_connection_options(kept, special), special
 
 
 def without_connection_options(kept: Fields, special: Special) -> Fields:
-    """Drop the lines that ``Connection`` names as meant for this hop only."""
+    """Drop the lines that ``Connection`` names as meant for this hop only.
+
+    It cannot name the length: an answer without one would run into the next.
+    """
     if b"connection" not in special:
         return kept
-    named = connection_options(special) - {b"close", b"keep-alive", b"upgrade"}
+    named = connection_options(special) - _NOT_NAMED
     if not named:
         return kept
     return [line for line in kept if line[0].lower() not in named]
@@ -179,13 +191,17 @@ def request_id(special: Special) -> str | None:
 
 
 def subprotocols(special: Special) -> list[bytes]:
-    """The WebSocket subprotocols offered, without those that carry a credential."""
+    """The WebSocket subprotocols offered, without those that carry a credential.
+
+    What is not a token (RFC 6455, section 4.1) is left out: quotes could hide a credential.
+    """
     offered = b",".join(special.get(b"sec-websocket-protocol", ()))
     names = (name.strip(b" \t") for name in offered.split(b","))
     return [
         name
         for name in names
-        if name and not name.lower().startswith(_SUBPROTOCOL_CREDENTIALS)
+        if _TOKEN.fullmatch(name) is not None
+        and not name.lower().startswith(_SUBPROTOCOL_CREDENTIALS)
     ]
 
 

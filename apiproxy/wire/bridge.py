@@ -1,4 +1,4 @@
-"""What passes between two open sockets, and how they close.
+"""What passes between the two ends of an open WebSocket, and how they close.
 
 Bytes are handed on as they arrive. A ``FrameScanner`` reads each direction, so that we know
 where frames end. We speak up ourselves in three cases only, and only between frames: a ping
@@ -10,15 +10,25 @@ with it. An agent that just leaves, by FIN or RST, has ended normally; most do. 
 that just leaves has not: the agent gets Close 1011, or, in the middle of a frame, a cut.
 """
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from apiproxy.core.errors import ProxyError, UpstreamReset, UpstreamSilent
 from apiproxy.core.exchange import Exchange, Phase
-from apiproxy.core.frames import FrameScanner, MessageTooLarge
-from apiproxy.core.limits import Deadlines, Limits
+from apiproxy.core.frames import (
+    PING,
+    FrameScanner,
+    MessageTooLarge,
+    close_frame,
+    control_frame,
+)
+from apiproxy.core.limits import Deadlines
+from apiproxy.wire.transport import Transport, transport_of
 from apiproxy.wire.watch import Stall, Watch
-from apiproxy.wire.websocket import AgentSocket, UpstreamSocket
 
 GOING_AWAY = 1001
 TOO_BIG = 1009
@@ -32,88 +42,140 @@ _QUIET_SECONDS = 1.0
 
 
 @implementer(IPushProducer)
-class End:
-    """One side of a bridge: its socket, and what is known of it.
+class End(Protocol):
+    """One side of a bridge: its connection, and what is known of it.
 
     Attributes:
-        socket: Autobahn's.
-        scanner: follows the frames that come from it.
-        heard: bytes that came from it.
-        full: whether it does not read as fast as the other side sends.
+        other: the other side.
+        scanner: follows the frames that come from here.
+        heard: bytes that came from here.
+        passed: bytes that were handed on to the other side.
+        full: whether this side does not read as fast as the other sends.
         gone: whether its connection is lost, or cut by us.
     """
 
-    def __init__(self, socket: AgentSocket | UpstreamSocket, limit: int) -> None:
-        self.socket = socket
+    other: "End"
+
+    def __init__(
+        self, limit: int, mask: Callable[[], bytes], lost: Callable[[], None]
+    ) -> None:
+        """An end that is not connected yet.
+
+        Args:
+            limit: bytes a message may have.
+            mask: makes the mask of a frame of ours toward this side.
+            lost: told when the connection is gone.
+        """
         self.scanner = FrameScanner(limit, self._is_our_pong)
         self.heard = 0
+        self.passed = 0
         self.full = False
         self.gone = False
-        self.other: End = self
+        self._mask = mask
+        self._lost = lost
+        self._too_big: Callable[[], None] = lambda: None
+        self._deaf = False
         self._silence = Stall()
         self._pinged = 0
         self._awaited: bytes | None = None
+
+    def join(self, line: Transport, other: "End", too_big: Callable[[], None]) -> None:
+        """Take the connection, and hand what comes on it to ``other``."""
+        self.other = other
+        self._too_big = too_big
+        line.protocol = self
+        self.makeConnection(line)  # type: ignore[no-untyped-call]
+
+    @property
+    def line(self) -> Transport:
+        """The connection."""
+        return transport_of(self)
+
+    # What the connection calls.
+
+    def connectionMade(self) -> None:
+        """Be told when this side is full."""
+        self.line.registerProducer(self, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand it on."""
+        self.heard += len(data)
+        if self._deaf:
+            return
+        try:
+            data = self.scanner.feed(data)
+        except MessageTooLarge:
+            self._too_big()
+            return
+        self.passed += len(data)
+        self.other.line.write(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """This side is gone."""
+        self.gone = True
+        self._lost()
+
+    def pauseProducing(self) -> None:
+        """This side is full; the other must wait."""
+        self.full = True
+        self.other.line.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """This side reads again."""
+        self.full = False
+        self.other.line.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The connection is being lost, which ``connectionLost`` will tell."""
+
+    # What we say of our own accord.
 
     def _is_our_pong(self, payload: bytes) -> bool:
         return self._awaited is not None and payload == self._awaited
 
     def silent_seconds(self, now: float) -> float:
-        """For how long nothing has come from it."""
+        """For how long nothing has come from here."""
         return self._silence.seconds(self.heard, now)
 
     def ping(self, now: float, every: float) -> None:
-        """Ping it if it has been silent for another ``every`` seconds."""
+        """Ping this side if it has been silent for another ``every`` seconds."""
         due = int(self.silent_seconds(now) / every)
         if due == 0:
             self._pinged = 0
         elif due > self._pinged and self.other.scanner.at_boundary:
             self._pinged = due
             self._awaited = b"apiproxy-%d" % self.heard
-            self.socket.sendPing(self._awaited)
+            self.line.write(control_frame(PING, self._awaited, self._mask()))
 
     def close(self, code: int, reason: bytes) -> None:
         """Say why, if that can be said here, and hang up."""
         if self.gone:
             return
-        if self.other.scanner.at_boundary and not self.full:
-            if not self.other.scanner.closed:
-                self.socket.sendCloseFrame(code, reason)
-            self.hang_up()
-        else:
+        if self.full or not self.other.scanner.at_boundary:
             self.cut()
-
-    def cut(self) -> None:
-        """Close at once."""
-        if not self.gone:
-            self.gone = True
-            self.socket.line.abortConnection()
+            return
+        if not self.other.scanner.closed:
+            self.line.write(close_frame(code, reason, self._mask()))
+        self.hang_up()
 
     def hang_up(self) -> None:
         """Send what is left and close; what still comes is thrown away."""
+        self._deaf = True
         if not self.gone:
-            line = self.socket.line
-            line.unregisterProducer()
-            line.resumeProducing()
-            line.loseWriteConnection()
+            self.line.unregisterProducer()
+            self.line.resumeProducing()
+            self.line.loseWriteConnection()
 
-    # Told by this side's connection about its send buffer; it pauses the other side.
-
-    def pauseProducing(self) -> None:
-        """This side is full."""
-        self.full = True
-        self.other.socket.line.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """This side reads again."""
-        self.full = False
-        self.other.socket.line.resumeProducing()
-
-    def stopProducing(self) -> None:
-        """This side's connection is being lost, which the bridge will be told."""
+    def cut(self) -> None:
+        """Close at once."""
+        self._deaf = True
+        if not self.gone:
+            self.gone = True
+            self.line.abortConnection()
 
 
 class Bridge:
-    """Two open sockets, spliced.
+    """An open WebSocket.
 
     Attributes:
         exchange: its story.
@@ -122,82 +184,66 @@ class Bridge:
     def __init__(
         self,
         exchange: Exchange,
-        agent: AgentSocket,
-        upstream: UpstreamSocket,
-        limits: Limits,
         deadlines: Deadlines,
+        limit: int,
+        random: Callable[[int], bytes],
         watch: Watch,
         bridges: "set[Bridge]",
     ) -> None:
+        """A bridge with no ends yet.
+
+        Args:
+            exchange: its story.
+            deadlines: how long silence may last, and when to ping.
+            limit: bytes a message may have.
+            random: gives so many bytes of chance, for masks.
+            watch: keeps the deadlines.
+            bridges: where it is found while it is open.
+        """
         self.exchange = exchange
         self._deadlines = deadlines
         self._watch = watch
         self._bridges = bridges
-        self._agent = End(agent, limits.message)
-        self._upstream = End(upstream, limits.message)
-        self._agent.other, self._upstream.other = self._upstream, self._agent
+        self._agent = End(limit, bytes, self._agent_lost)
+        self._upstream = End(limit, lambda: random(4), self._upstream_lost)
         self._stall = Stall()
-        self._closing: float | None = None
+        self._closing = False
         self._draining = False
 
-    def start(self, from_agent: bytes) -> None:
-        """Begin to pass bytes; ``from_agent`` came behind the agent's request."""
-        agent, upstream = self._agent.socket, self._upstream.socket
-        agent.line.registerProducer(self._agent, True)
-        upstream.line.registerProducer(self._upstream, True)
+    def open(
+        self, agent: Transport, upstream: Transport, up: bytes, down: bytes
+    ) -> None:
+        """Begin to pass bytes.
+
+        Args:
+            agent: the agent's connection.
+            upstream: the provider's.
+            up: what the agent has sent behind its request.
+            down: what the provider has sent behind its 101.
+        """
         self._watch.add(self)
         self._bridges.add(self)
-        early = agent.start(self._pass_up, self._agent_lost)
-        from_upstream = upstream.start(self._pass_down, self._upstream_lost)
-        if from_agent or early:
-            self._pass_up(from_agent + early)
-        if from_upstream:
-            self._pass_down(from_upstream)
-
-    def _pass_up(self, data: bytes) -> None:
-        """From the agent to upstream."""
-        agent = self._agent
-        agent.heard += len(data)
-        if self._closing is not None:
-            return
-        try:
-            data = agent.scanner.feed(data)
-        except MessageTooLarge:
-            self._refuse_size()
-            return
-        self.exchange.bytes_up += len(data)
-        self._upstream.socket.line.write(data)
-
-    def _pass_down(self, data: bytes) -> None:
-        """From upstream to the agent."""
-        upstream = self._upstream
-        upstream.heard += len(data)
-        if self._closing is not None:
-            return
-        try:
-            data = upstream.scanner.feed(data)
-        except MessageTooLarge:
-            self._refuse_size()
-            return
-        self.exchange.bytes_down += len(data)
-        self._agent.socket.line.write(data)
-
-    # How it closes.
+        self._upstream.join(upstream, self._agent, self._refuse_size)
+        self._agent.join(agent, self._upstream, self._refuse_size)
+        if up:
+            self._agent.dataReceived(up)
+        if down:
+            self._upstream.dataReceived(down)
 
     def _refuse_size(self) -> None:
         self.close(TOO_BIG, b"message too big; see APIPROXY_MAX_MESSAGE_BYTES")
 
+    # How it closes.
+
     def _agent_lost(self) -> None:
         """However it left, it ended normally."""
-        self._agent.gone = True
         self._end(None)
         self._upstream.hang_up()
         self._settle()
 
     def _upstream_lost(self) -> None:
         """In order only after a Close."""
-        self._upstream.gone = True
-        if self._upstream.scanner.closed or self._closing is not None:
+        if self._upstream.scanner.closed or self._closing:
             self._end(None)
             self._agent.hang_up()
         else:
@@ -207,8 +253,8 @@ class Bridge:
 
     def _settle(self) -> None:
         """The other side has a while to hang up."""
-        if self._closing is None:
-            self._closing = 0.0
+        if not self._closing:
+            self._closing = True
             self._stall = Stall()
         if self._agent.gone and self._upstream.gone:
             self._watch.remove(self)
@@ -216,7 +262,7 @@ class Bridge:
 
     def close(self, code: int, reason: bytes, error: ProxyError | None = None) -> None:
         """End it from our side, with a Close to both."""
-        if self._closing is not None:
+        if self._closing:
             return
         self._end(error, code)
         self._agent.close(code, reason)
@@ -236,46 +282,43 @@ class Bridge:
 
     def _end(self, error: ProxyError | None, code: int | None = None) -> None:
         """Finish the story; the code is that of the Close which passed first."""
-        if self.exchange.phase is Phase.CLOSED:
-            return
-        for end in (self._agent, self._upstream):
-            code = code or end.scanner.close_code
-        self.exchange.close_code = code
-        self.exchange.close(error)
+        exchange, agent, upstream = self.exchange, self._agent, self._upstream
+        exchange.bytes_up, exchange.bytes_down = agent.passed, upstream.passed
+        if exchange.phase is not Phase.CLOSED:
+            codes = (code, agent.scanner.close_code, upstream.scanner.close_code)
+            exchange.close_code = next((c for c in codes if c is not None), None)
+            exchange.close(error)
 
     # Deadlines.
 
     def look(self, now: float) -> None:
         """Ping who is silent, give up who is dead (see ``wire.watch``)."""
-        if self._closing is not None:
+        agent, upstream = self._agent, self._upstream
+        self.exchange.bytes_up, self.exchange.bytes_down = agent.passed, upstream.passed
+        if self._closing:
             if self._stall.seconds("closing", now) > _CLOSING_SECONDS:
                 self.abort(UpstreamSilent())
             return
-        quiet = min(self._agent.silent_seconds(now), self._upstream.silent_seconds(now))
+        quiet = min(agent.silent_seconds(now), upstream.silent_seconds(now))
         if self._draining and quiet >= _QUIET_SECONDS:
             self.close(GOING_AWAY, b"apiproxy is shutting down")
             return
-        for end in (self._agent, self._upstream):
-            if self._look_at(end, now):
-                return
+        if any(self._is_dead(end, now) for end in (agent, upstream)):
+            self.abort(UpstreamSilent("One side of the WebSocket has gone silent."))
 
-    def _look_at(self, end: End, now: float) -> bool:
-        """Whether this end is dead, and all is over."""
+    def _is_dead(self, end: End, now: float) -> bool:
+        """Whether nothing can be hoped for from this end; ping it otherwise."""
         deadlines = self._deadlines
         silent = end.silent_seconds(now)
         if end.other.full:
             # It is not read, so it cannot be heard; the other side is the one that stalls.
-            dead = silent > deadlines.write_stall
-        else:
-            dead = silent > deadlines.silence
-            if deadlines.ping and not dead:
-                end.ping(now, deadlines.ping)
-        if dead:
-            self.abort(UpstreamSilent("One side of the WebSocket has gone silent."))
-        return dead
+            return silent > deadlines.write_stall
+        if silent > deadlines.silence:
+            return True
+        if deadlines.ping:
+            end.ping(now, deadlines.ping)
+        return False
 
     def __repr__(self) -> str:
-        return (
-            f"<Bridge {self.exchange!r}"
-            f" agent {self._agent.scanner!r} upstream {self._upstream.scanner!r}>"
-        )
+        agent, upstream = self._agent.scanner, self._upstream.scanner
+        return f"<Bridge {self.exchange!r} agent {agent!r} upstream {upstream!r}>"

@@ -15,6 +15,7 @@ Anything that is not HTTP as ``core.head`` has it is refused and the connection 
 cannot be parsed is never passed on, and a connection is never used again after an error.
 """
 
+import re
 import typing
 from collections.abc import Callable
 
@@ -59,6 +60,7 @@ _MAX_DRAINED = 1024 * 1024
 """Bytes of an unwanted request body that are read and thrown away."""
 
 _DRAIN_SECONDS = 30.0
+_EMPTY_LINES = re.compile(rb"(?:\r\n)++")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -265,7 +267,7 @@ class AgentChannel(Protocol):
             self.request.server.agent_ready()
         elif self._closing:
             self.linger()
-        elif self.request is None:
+        else:
             self._advance()
 
     def stopProducing(self) -> None:
@@ -294,10 +296,10 @@ class AgentChannel(Protocol):
 
     def _step(self) -> bool:
         """One step; False when more bytes or another event are needed."""
-        if self._drained is not None or self._closing or self.full:
+        if self._drained is not None or self._closing:
             return False
         if self.request is None:
-            return self._begin_request()
+            return not self.full and self._begin_request()
         if self.body_left:
             self._take_body()
             return True
@@ -305,8 +307,9 @@ class AgentChannel(Protocol):
 
     def _begin_request(self) -> bool:
         buffer = self._buffer
-        while buffer.startswith(b"\r\n"):  # RFC 9112, section 2.2
-            buffer = self._buffer = buffer[2:]
+        empty = _EMPTY_LINES.match(buffer)  # RFC 9112, section 2.2
+        if empty is not None:
+            buffer = self._buffer = buffer[empty.end() :]
         end = buffer.find(END)
         if end < 0:
             refuse_partial_head(buffer, self._site.limits.head)
@@ -390,12 +393,10 @@ class AgentChannel(Protocol):
         self._since = self._seconds()
         if not request.keep:
             self.linger()
-        elif self.body_left:
-            self.request = request  # its body is thrown away as it comes
         else:
+            if self.body_left:
+                self.request = request  # its body is thrown away as it comes
             self._advance()
-        if self.request is None and self._drained is None:
-            self._regulate()
 
     def answer_unparsed(self, status: int, fields: Fields, body: bytes) -> None:
         """Answer what could not be read as a request, and close."""
@@ -461,11 +462,14 @@ class AgentChannel(Protocol):
         self._regulate()
 
     def _regulate(self) -> None:
-        """Read ahead of the present request only up to a bound."""
-        if self.request is not None and not self.body_left:
-            self._set_reading(len(self._buffer) <= _MAX_WAITING)
-        elif self.request is None and not self.full:
-            self._set_reading(True)
+        """Read ahead of what can be served only up to a bound."""
+        request = self.request
+        if request is not None and self.body_left:
+            if request.server is None:
+                self._set_reading(True)
+            return  # else whoever serves it holds and releases
+        waiting = request is not None or self.full
+        self._set_reading(not waiting or len(self._buffer) <= _MAX_WAITING)
 
     def _set_reading(self, reading: bool) -> None:
         if reading != self._reading and self._drained is None:

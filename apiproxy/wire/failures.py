@@ -2,7 +2,7 @@
 
 import ssl
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, TimeoutError as TimedOut
 from twisted.internet.error import (
     ConnectError,
     ConnectionClosed,
@@ -40,7 +40,7 @@ def translate_dial(error: BaseException, *, tunnelled: bool) -> ProxyError:
             return UpstreamTlsFailed(f"{UpstreamTlsFailed.default} ({_reason(error)})")
         case CancelledError():
             return AgentGone()
-        case DialTimeout() | TimeoutError():
+        case DialTimeout() | TimedOut() | TimeoutError():
             return EgressSilent() if tunnelled else UpstreamSilent()
         case ConnectionClosed():
             return EgressUnreachable() if tunnelled else UpstreamReset()

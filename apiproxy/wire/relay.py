@@ -129,20 +129,22 @@ class Relay:
     def _attach(self, line: UpstreamLine, dial_seconds: float = 0.0) -> None:
         """The line is ours; send what there is of the request."""
         self._line = line
+        self._upstream_full = False
         self.exchange.forward(reused=line.used, dial_seconds=dial_seconds)
         line.begin(self, self._ask.method)
         if self._channel.full:
             line.pause()
         body, ended = self._body or [], self._request.body_ended
-        if not line.used:
+        if not line.used or self._body_bytes > self._route.limits.replay:
             self._body = None
         if body or ended:
             self._send(*body)
         if ended:
             self._end_request()
-        else:
+        elif self._line is line:
             self._request.want_body()
-            self._channel.release()
+            if not self._upstream_full:
+                self._channel.release()
 
     def _send(self, *pieces: bytes) -> None:
         """Write body pieces, behind the head if that has not been written."""

@@ -1,8 +1,8 @@
 """The resource behind a listener: from a request to an exchange under way."""
 
 import typing
+import warnings
 
-from twisted.web.proxy import ReverseProxyResource
 from twisted.web.server import NOT_DONE_YET
 
 from apiproxy.core.errors import (
@@ -21,6 +21,10 @@ from apiproxy.wire.channel import AgentRequest
 from apiproxy.wire.relay import Relay
 from apiproxy.wire.route import Route
 from apiproxy.wire.upgrade import Upgrade
+
+with warnings.catch_warnings():  # that module imports what its own package deprecates
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from twisted.web.proxy import ReverseProxyResource
 
 _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE", b"TRACK"})
 

@@ -12,7 +12,7 @@ from apiproxy.providers.base import Provider
 from apiproxy.wire.bridge import Bridge
 from apiproxy.wire.upstream import Pool
 from apiproxy.wire.watch import Watch
-from apiproxy.wire.websocket import SocketFactories
+from apiproxy.wire.websocket import Handshakes
 
 
 @define(kw_only=True)
@@ -32,7 +32,7 @@ class Route:
         new_id: makes a request id.
         random: gives so many bytes of chance.
         watch: keeps the deadlines.
-        sockets: makes the ends of WebSockets.
+        handshakes: opens WebSockets.
         complain: told of bugs.
         census: counts what is under way, on all routes; also one of the observers.
         retried: told of each exchange that needs a second line.
@@ -51,7 +51,7 @@ class Route:
     new_id: Callable[[], str]
     random: Callable[[int], bytes]
     watch: Watch
-    sockets: SocketFactories
+    handshakes: Handshakes
     complain: Complain
     census: Census
     retried: Callable[[], None] = lambda: None

@@ -19,7 +19,7 @@ from apiproxy.wire.bridge import Bridge
 from apiproxy.wire.channel import AgentRequest
 from apiproxy.wire.relay import Relay
 from apiproxy.wire.route import Route
-from apiproxy.wire.websocket import UpstreamSocket
+from apiproxy.wire.transport import Transport
 
 
 def upgrade_status(error: ProxyError) -> int:
@@ -51,22 +51,21 @@ class Upgrade(Relay):
         super()._answer_error(error)
 
     def answer_switched(self, answer: Answer, special: Special, rest: bytes) -> None:
-        """Upstream agreed: open both ends and bridge them."""
+        """Upstream agreed: answer the agent, and bridge the two."""
         line, self._line = self._line, None
         assert line is not None
-        connection = line.hand_over()
+        upstream = line.hand_over()
         try:
             protocol = self._agreed_protocol(special)
-            upstream = self._route.sockets.open_upstream(
-                connection, self._key, bool(self._offers), special
+            self._route.handshakes.judge(
+                upstream, self._key, bool(self._offers), special
             )
         except UpstreamMalformed as error:
-            connection.abortConnection()
+            upstream.abortConnection()
             self._finish(error)
             return
-        upstream.data += rest
         self.exchange.answer(answer)
-        self._open(answer, special, protocol, upstream)
+        self._open(answer, special, protocol, upstream, rest)
 
     def _agreed_protocol(self, special: Special) -> bytes | None:
         """The subprotocol that upstream chose, which must be one that was offered."""
@@ -82,25 +81,23 @@ class Upgrade(Relay):
         answer: Answer,
         special: Special,
         protocol: bytes | None,
-        upstream: UpstreamSocket,
+        upstream: Transport,
+        down: bytes,
     ) -> None:
-        request, route = self._request, self._route
-        connection, rest = self._channel.give_away()
-        extensions = b", ".join(special.get(b"sec-websocket-extensions", ()))
-        agent = route.sockets.open_agent(
-            connection,
-            request.special,
+        route = self._route
+        agent, up = self._channel.give_away()
+        route.handshakes.answer(
+            agent,
+            self._request.special,
             protocol,
-            extensions,
+            b", ".join(special.get(b"sec-websocket-extensions", ())),
             [*answer.fields, (b"x-request-id", self.exchange.id.encode("ascii"))],
         )
-        bridge = Bridge(
+        Bridge(
             self.exchange,
-            agent,
-            upstream,
-            route.limits,
             route.deadlines,
+            route.limits.message,
+            route.random,
             route.watch,
             route.bridges,
-        )
-        bridge.start(rest)
+        ).open(agent, upstream, up, down)

@@ -38,7 +38,7 @@ from apiproxy.core.head import (
     parse_answer,
 )
 from apiproxy.core.headers import Special, connection_options, sort_answer
-from apiproxy.core.values import Answer, Fields
+from apiproxy.core.values import Answer
 from apiproxy.wire.transport import Transport, transport_of, tune
 
 _MAX_HEAD = 64 * 1024
@@ -128,6 +128,7 @@ class UpstreamLine(Protocol):
     def abort(self) -> None:
         """Drop the exchange and the connection, at once."""
         self._sink = None
+        self._forget(self)
         self._line.abortConnection()
 
     def pause(self) -> None:
@@ -171,7 +172,7 @@ class UpstreamLine(Protocol):
         """Bytes of an answer; on an idle line, of nothing we want."""
         sink = self._sink
         if sink is None:
-            self._line.abortConnection()
+            self.abort()
             return
         self.heard = True
         try:
@@ -210,18 +211,22 @@ class UpstreamLine(Protocol):
     def _take_head(self, sink: AnswerSink, data: bytes) -> None:
         if self._head:
             data = self._head + data
-        end = data.find(END)
-        if end < 0:
-            self._head = data
-            if len(data) > _MAX_HEAD or not b"HTTP/1.".startswith(data[:7]):
-                raise UpstreamMalformed
-            return
-        self._head = b""
-        head, rest = parse_answer(data[: end + 2]), data[end + 4 :]
+            self._head = b""
+        while self._sink is sink:
+            end = data.find(END)
+            if end < 0:
+                self._head = data
+                if len(data) > _MAX_HEAD or not b"HTTP/1.".startswith(data[:7]):
+                    raise UpstreamMalformed
+                return
+            head, data = parse_answer(data[: end + 2]), data[end + 4 :]
+            if head.status >= 200:
+                self._begin_answer(sink, head, data)
+                return
+            self._take_interim(sink, head, data)
+
+    def _begin_answer(self, sink: AnswerSink, head: AnswerHead, rest: bytes) -> None:
         fields, special = sort_answer(head.fields)
-        if head.status < 200:
-            self._take_interim(sink, head, fields, special, rest)
-            return
         self._frame(head, special)
         sink.answer_began(Answer(head.status, head.reason, fields), self._left)
         if self._sink is sink and (rest or self._left == 0):
@@ -229,21 +234,13 @@ class UpstreamLine(Protocol):
         if self._sink is sink:
             sink.answer_turn()
 
-    def _take_interim(
-        self,
-        sink: AnswerSink,
-        head: AnswerHead,
-        fields: Fields,
-        special: Special,
-        rest: bytes,
-    ) -> None:
+    def _take_interim(self, sink: AnswerSink, head: AnswerHead, rest: bytes) -> None:
+        fields, special = sort_answer(head.fields)
         answer = Answer(head.status, head.reason, fields)
         if head.status == 101:
             sink.answer_switched(answer, special, rest)
-            return
-        sink.answer_interim(answer)
-        if rest and self._sink is sink:
-            self._take_head(sink, rest)
+        else:
+            sink.answer_interim(answer)
 
     def _frame(self, head: AnswerHead, special: Special) -> None:
         self._begun = True

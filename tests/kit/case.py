@@ -73,3 +73,23 @@ class LoopbackCase(TestCase):
             if self.reactor.seconds() > end:
                 self.fail(f"not so after {seconds} seconds")
             await deferLater(self.reactor, 0.005)
+
+    async def until_still(self, value: Callable[[], object], turns: int = 50) -> None:
+        """Wait until a value has stopped changing: until back-pressure has come through.
+
+        A slow machine may look still when it is not, so only an upper bound of the
+        value may be asserted after it.
+
+        Args:
+            value: such as ``lambda: request.sent``.
+            turns: how many looks in a row, 5 ms apart, have to see the same.
+        """
+        last, same = value(), 0
+
+        def still() -> bool:
+            nonlocal last, same
+            now = value()
+            last, same = now, same + 1 if now == last else 0
+            return same >= turns
+
+        await self.until(still)

@@ -6,12 +6,12 @@ knows four ways of ending a connection, because a proxy has to tell them apart.
 """
 
 import fcntl
-import socket
 import struct
 import termios
 from collections.abc import Callable
 from typing import Literal, cast
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IHandshakeListener,
@@ -52,7 +52,8 @@ class Bell:
         """Wake everybody, so that they look again."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            waiter.callback(None)
+            if not waiter.called:  # it may have been given up a moment ago
+                waiter.callback(None)
 
     async def heard(self) -> None:
         """Wait for the next ring."""
@@ -103,6 +104,7 @@ class Line(Protocol):
         full: whether the transport has told us to stop writing.
         secured: whether a TLS handshake was completed.
         server_name: the SNI of the handshake; None without one.
+        alpn: the protocol agreed on in the handshake; None without one.
     """
 
     def __init__(self, reactor: IReactor, number: int = 0) -> None:
@@ -117,6 +119,7 @@ class Line(Protocol):
         self.full = False
         self.secured = False
         self.server_name: bytes | None = None
+        self.alpn: bytes | None = None
         self._bell = Bell()
 
     # What the transport tells us.
@@ -125,13 +128,10 @@ class Line(Protocol):
         """The connection is up."""
         self.open = True
         self._tcp().setTcpNoDelay(True)
-        self._regulate()
-        self.changed()
-
-    def _regulate(self) -> None:
-        """Have the transport say when it is full."""
         assert self.transport is not None
-        self.transport.registerProducer(_Regulator(self), True)  # type: ignore[attr-defined]  # every real transport is a consumer
+        # Every real transport is a consumer, which ITransport does not say.
+        self.transport.registerProducer(_Regulator(self), True)  # type: ignore[attr-defined]
+        self.changed()
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes came; keep them and wake whoever waits."""
@@ -151,6 +151,7 @@ class Line(Protocol):
         assert self.transport is not None
         handle = self.transport.getHandle()  # type: ignore[attr-defined]  # TLS has one
         self.server_name = handle.get_servername()
+        self.alpn = handle.get_alpn_proto_negotiated() or None
         self.changed()
 
     def changed(self) -> None:
@@ -243,7 +244,7 @@ class Line(Protocol):
         tcp = self._tcp()
         # Twisted has no public way to ask how much of its buffer is left.
         ours = len(tcp.dataBuffer) + tcp._tempDataLen
-        answer = fcntl.ioctl(tcp.getHandle().fileno(), termios.TIOCOUTQ, b"\0" * 4)
+        answer = fcntl.ioctl(tcp.fileno(), termios.TIOCOUTQ, b"\0" * 4)
         return ours + int(struct.unpack("i", answer)[0])
 
     def pause(self) -> None:
@@ -258,14 +259,11 @@ class Line(Protocol):
         assert self.transport is not None
         self.transport.resumeProducing()  # type: ignore[attr-defined]  # as above
 
-    def small_buffers(self, size: int = 4096) -> None:
-        """Ask the kernel for small socket buffers, so that back-pressure comes soon."""
-        handle = self._tcp().getHandle()
-        handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
-        handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
-
     def end(self, how: Ending = "close") -> None:
-        """End the connection; nothing happens if it has ended."""
+        """End the connection; nothing happens if it has ended.
+
+        Before ``fin`` and ``reset``, wait for ``flushed`` if what was written matters.
+        """
         if self.reason is not None:
             return
         assert self.transport is not None
@@ -276,7 +274,7 @@ class Line(Protocol):
                 self.resume()
             self.transport.loseConnection()
         elif how == "fin":
-            self._tcp().loseConnection()
+            FileDescriptor.loseConnection(self._tcp())  # past any TLS
         else:
             self._tcp().abortConnection()
 
@@ -293,10 +291,7 @@ class Line(Protocol):
             Gone: the handshake failed; ``reason`` says why.
         """
         assert self.transport is not None
-        # TLS registers itself with the TCP transport, which takes one producer.
-        self.transport.unregisterProducer()  # type: ignore[attr-defined]  # as above
         cast(ITLSTransport, self.transport).startTLS(options)
-        self._regulate()
         await self.until(lambda: self.secured)
 
     def _tcp(self) -> Connection:

@@ -7,6 +7,7 @@ It gets a temporary directory, a random port and a ``hosts_file``, so that
 import hashlib
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import tempfile
@@ -110,6 +111,8 @@ class Squid:
         self._user = user
         self._read_timeout = read_timeout
         self._extra = extra
+        # Squids of one service name share memory, and would get in each other's way.
+        self._service = f"kit{secrets.token_hex(8)}"
         self._process: IProcessTransport | None = None
         self._bell = Bell()
         self._output = bytearray()
@@ -133,13 +136,10 @@ class Squid:
             try:
                 self._prepare()
                 await self._run()
-            except SquidBroken:
-                shutil.rmtree(self.folder, ignore_errors=True)
-                if attempt == 3:
-                    raise
-            except BaseException:
+            except BaseException as error:
                 await self.stop()
-                raise
+                if attempt == 3 or not isinstance(error, SquidBroken):
+                    raise
             else:
                 return
 
@@ -147,6 +147,8 @@ class Squid:
         """End it, and remove what it has written."""
         # SIGTERM would be polite, and take a second at least: Squid adds one by itself.
         await self._end("KILL")
+        for segment in Path("/dev/shm").glob(f"{self._service}-*"):
+            segment.unlink(missing_ok=True)
         if self.folder != Path():
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -249,7 +251,10 @@ class Squid:
         conf = str(self.folder / "squid.conf")
         self.running = True
         self._process = self.reactor.spawnProcess(
-            _Process(self), str(SQUID), [str(SQUID), "-N", "-f", conf], env={}
+            _Process(self),
+            str(SQUID),
+            [str(SQUID), "-N", "-n", self._service, "-f", conf],
+            env={},
         )
         probe = TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.port, timeout=5)
         while True:

@@ -126,8 +126,10 @@ class SquidTests(LoopbackCase):
         self.assertEqual((await agent.response()).status, 200)
         agent.end()
         await agent.gone()
+        before = await squid.logged()
+        self.assertIsInstance(before[-1], LogLine)
         await squid.restart()
-        self.assertIsInstance(squid.log()[-1], LogLine)
+        self.assertEqual(squid.log(), before)
 
     async def test_a_configuration_that_is_wrong_is_said(self) -> None:
         squid = Squid(self.reactor, [443], extra="no_such_directive on\nacl x nonsense")

@@ -10,6 +10,7 @@ import shutil
 import ssl
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import trustme
 from attrs import frozen
@@ -17,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
     Certificate,
@@ -64,21 +65,19 @@ class Identity:
             highest: the newest TLS version it speaks, if not the newest there is;
                 TLS 1.1 and older need a lower security level, which this sets too.
         """
-        leaf, *rest = Certificates.load(self.chain)
-        options = CertificateOptions(
-            privateKey=self._private_key(),
-            certificate=leaf,
-            extraCertChain=rest,
-            acceptableProtocols=list(protocols) or None,
-            **(
-                {}
-                if highest is None
-                else {
-                    "insecurelyLowerMinimumTo": TLSVersion.TLSv1_0,
-                    "lowerMaximumSecurityTo": highest,
-                }
-            ),
-        )
+        leaf, *rest = x509.load_pem_x509_certificates(self.chain.read_bytes())
+        key = serialization.load_pem_private_key(self.key.read_bytes(), None)
+        # Twisted's annotations name classes of pyOpenSSL, which pyOpenSSL warns of.
+        arguments: dict[str, Any] = {
+            "privateKey": key,
+            "certificate": leaf,
+            "extraCertChain": rest,
+            "acceptableProtocols": list(protocols) or None,
+        }
+        if highest is not None:
+            arguments["insecurelyLowerMinimumTo"] = TLSVersion.TLSv1_0
+            arguments["lowerMaximumSecurityTo"] = highest
+        options = CertificateOptions(**arguments)
         if highest is not None and highest in (TLSVersion.TLSv1_0, TLSVersion.TLSv1_1):
             options.getContext().set_cipher_list(b"DEFAULT:@SECLEVEL=0")
         return options
@@ -88,20 +87,6 @@ class Identity:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.chain, self.key)
         return context
-
-    def _private_key(self) -> ec.EllipticCurvePrivateKey:
-        key = serialization.load_pem_private_key(self.key.read_bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return key
-
-
-class Certificates:
-    """PEM files with certificates in them."""
-
-    @staticmethod
-    def load(path: Path) -> list[x509.Certificate]:
-        """All certificates of a file, in order."""
-        return x509.load_pem_x509_certificates(path.read_bytes())
 
 
 class Authority:
@@ -211,8 +196,7 @@ class Authority:
             host: the name to ask for and to verify.
             protocols: offered in ALPN.
         """
-        (root,) = Certificates.load(self.pem)
-        trusted = Certificate(crypto.X509.from_cryptography(root))
+        trusted = Certificate.loadPEM(self.pem.read_bytes())
         return optionsForClientTLS(
             host,
             trustRoot=trustRootFromCertificates([trusted]),

@@ -1,0 +1,91 @@
+"""``apiproxy check``: what would listen where, and what is wrong with the settings."""
+
+import ssl
+from collections.abc import Iterator
+
+import click
+
+from apiproxy.cli.reading import read_settings
+from apiproxy.config import ConfigurationError, Settings
+from apiproxy.providers.base import Provider
+from apiproxy.wire.tls import trust
+
+_HEAD = ("PROVIDER", "ADDRESS", "UPSTREAM", "WAY OUT", "KEY")
+
+
+@click.command(name="check")
+@click.option(
+    "-c", "--config", metavar="FILE", help="TOML file (also APIPROXY_CONFIG)."
+)
+def command(config: str | None) -> None:
+    """Show what the settings mean, or all that is wrong with them (exit code 1)."""
+    try:
+        settings = read_settings(config)
+        _check_authorities(settings)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            click.echo(f"apiproxy: {problem}", err=True)
+        raise SystemExit(1) from None
+    click.echo(table([_HEAD, *rows(settings)]))
+    for warning in settings.warnings:
+        click.echo(f"warning: {warning}")
+
+
+def _check_authorities(settings: Settings) -> None:
+    """See that the files of authorities hold some.
+
+    Raises:
+        ConfigurationError: one does not.
+    """
+    for name, path in (
+        ("APIPROXY_CA_FILE", settings.ca_file),
+        ("SSL_CERT_FILE", settings.ssl_cert_file),
+    ):
+        try:
+            trust(*filter(None, [path]))
+        except (OSError, ssl.SSLError):
+            problem = f"{name} names a file that holds no PEM certificate"
+            raise ConfigurationError([problem]) from None
+
+
+def rows(settings: Settings) -> Iterator[tuple[str, ...]]:
+    """One row for each listener, or for each address of one."""
+    for provider in settings.providers:
+        what = (_upstream(provider), _way_out(settings, provider), _key(provider))
+        for address in _addresses(settings, provider):
+            yield provider.name, address, *what
+
+
+def _addresses(settings: Settings, provider: Provider) -> Iterator[str]:
+    if provider.port is not None:
+        port = provider.port or "any free port"
+        for host in settings.bind:
+            yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if provider.socket is not None:
+        yield provider.socket
+
+
+def _upstream(provider: Provider) -> str:
+    return (provider.authority + provider.base_path).decode("latin-1")
+
+
+def _way_out(settings: Settings, provider: Provider) -> str:
+    proxy = settings.proxy_for(provider)
+    return "direct" if proxy is None else proxy.shown
+
+
+def _key(provider: Provider) -> str:
+    if provider.not_configured() is None:
+        return "configured"
+    return f"none; set {' or '.join(provider.settings)}"
+
+
+def table(lines: list[tuple[str, ...]]) -> str:
+    """Text in columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )

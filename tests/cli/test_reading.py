@@ -1,0 +1,48 @@
+"""Settings for the subcommands."""
+
+import os
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from apiproxy.cli.reading import read_settings
+from apiproxy.config import ConfigurationError
+
+
+class ReadingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        """An environment with nothing in it."""
+        self.patch(os, "environ", {})
+        self.file = Path(self.mktemp())
+        self.file.write_text("[providers.openai]\nport = 1234\n")
+
+    def openai_port(self, path: str | None = None) -> int | None:
+        return read_settings(path).providers[0].port
+
+    def test_files(self) -> None:
+        """A file is named by the option, else by APIPROXY_CONFIG, else there is none."""
+        self.assertEqual(self.openai_port(), 10000)
+        self.assertEqual(self.openai_port(str(self.file)), 1234)
+        os.environ["APIPROXY_CONFIG"] = str(self.file)
+        self.assertEqual(self.openai_port(), 1234)
+
+    def test_a_key_in_a_file(self) -> None:
+        """Files that variables name are read, too."""
+        key = Path(self.mktemp())
+        key.write_text("k\n")
+        os.environ["OPENAI_API_KEY_FILE"] = str(key)
+        self.assertIsNone(read_settings(None).providers[0].not_configured())
+        self.assertTrue(read_settings(None).providers[1].not_configured())
+
+    def test_a_file_that_is_not_there(self) -> None:
+        """This is a problem like any other."""
+        error = self.assertRaises(ConfigurationError, read_settings, "/nowhere.toml")
+        self.assertEqual(
+            error.problems,
+            ["--config: /nowhere.toml cannot be read: No such file or directory"],
+        )
+
+    def test_ids(self) -> None:
+        """Copilot's interaction id is made anew each time."""
+        first, second = read_settings(None), read_settings(None)
+        self.assertNotEqual(first.providers[2], second.providers[2])
