@@ -105,9 +105,7 @@ class Settings:
     def secrets(self) -> list[Secret]:
         """Every secret there is now, so that none of them gets into a log."""
         found = [secret for provider in self.providers for secret in provider.secrets]
-        if self.proxy is not None and self.proxy.authorization is not None:
-            found.append(self.proxy.authorization)
-        return found
+        return found + ([] if self.proxy is None else self.proxy.secrets)
 
     def bypasses(self, host: str, port: int) -> bool:
         """Whether this host (IPv6 without brackets) is reached without the proxy."""

@@ -113,6 +113,15 @@ class EgressProxy:
     authorization: Secret | None = None
 
     @property
+    def secrets(self) -> list[Secret]:
+        """The credential in each form in which it could be seen."""
+        if self.authorization is None:
+            return []
+        _, _, encoded = self.authorization.reveal().partition(b" ")
+        _, _, password = base64.b64decode(encoded).partition(b":")
+        return [self.authorization, Secret(encoded), Secret(password)]
+
+    @property
     def shown(self) -> str:
         """Its URL as anybody may see it, without the credential."""
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -3,7 +3,13 @@
 from hypothesis import given, strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.core.frames import FrameScanner, MessageTooLarge, unmask
+from apiproxy.core.frames import (
+    FrameScanner,
+    MessageTooLarge,
+    close_frame,
+    control_frame,
+    unmask,
+)
 from tests.kit.frames import (
     BINARY,
     CLOSE,
@@ -328,3 +334,34 @@ class UnmaskTests(SynchronousTestCase):
         masked = b"\x7f\x9f\x4d\x51\x58"
         self.assertEqual(unmask(masked, b"\x37\xfa\x21\x3d"), b"Hello")
         self.assertEqual(unmask(b"", MASK), b"")
+
+
+class ControlFrameTests(SynchronousTestCase):
+    def test_our_own_frames_are_as_the_rfc_has_them(self) -> None:
+        """Masked toward a provider, not toward an agent."""
+        for opcode in [PING, PONG, CLOSE]:
+            for payload in [b"", b"Hello", b"x" * 125]:
+                for mask in [b"", MASK]:
+                    self.assertEqual(
+                        control_frame(opcode, payload, mask),
+                        frame(opcode, payload, mask=mask or None),
+                    )
+
+    def test_control_frame_has_at_most_125_bytes(self) -> None:
+        """A longer one would put the other side out of step."""
+        self.assertRaises(AssertionError, control_frame, PING, b"x" * 126)
+        self.assertRaises(AssertionError, close_frame, 1000, b"x" * 124)
+
+    def test_close_says_code_and_reason(self) -> None:
+        """The scanner reads what we write."""
+        for mask in [b"", MASK]:
+            data = close_frame(1009, b"message too big", mask)
+            self.assertEqual(
+                data,
+                frame(CLOSE, close_payload(1009, "message too big"), mask=mask or None),
+            )
+            scanned = scanner()
+            scanned.feed(data)
+            self.assertEqual(
+                (scanned.close_code, scanned.close_reason), (1009, b"message too big")
+            )

@@ -14,18 +14,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.core.values import Answer, Ask, Secret, first
 from tests.kit.hypothesis_profile import STEADY
 
-KEY = b"2retnuh-ks"[::-1]  # spelled so, because tracebacks show sources and globals
+BACKWARDS = b"2retnuh-ks"
 STARS = "‹secret›"
 
 
 class SecretTests(SynchronousTestCase):
     def setUp(self) -> None:
         """One secret."""
-        self.secret = Secret(KEY)
+        self.key = BACKWARDS[::-1]  # its plain form must be in no source and no global
+        self.secret = Secret(self.key)
 
     def test_one_way_out(self) -> None:
         """Who asks for the value by its name gets it."""
-        self.assertEqual(self.secret.reveal(), KEY)
+        self.assertEqual(self.secret.reveal(), self.key)
 
     def test_it_prints_as_stars(self) -> None:
         """However it is formatted, and inside of whatever."""
@@ -112,12 +113,12 @@ class SecretTests(SynchronousTestCase):
 
     def test_it_is_compared_by_value(self) -> None:
         """With another secret only; bytes are never equal to it."""
-        self.assertEqual(self.secret, Secret(KEY))
-        self.assertNotEqual(self.secret, Secret(KEY + b"x"))
+        self.assertEqual(self.secret, Secret(self.key))
+        self.assertNotEqual(self.secret, Secret(self.key + b"x"))
         self.assertNotEqual(self.secret, Secret(b""))
-        self.assertFalse(self.secret == KEY)
+        self.assertFalse(self.secret == self.key)
         self.assertFalse(self.secret == STARS)
-        self.assertRaises(TypeError, lambda: self.secret < Secret(KEY))  # type: ignore[operator]
+        self.assertRaises(TypeError, lambda: self.secret < Secret(self.key))  # type: ignore[operator]
 
     @STEADY
     @given(st.binary(max_size=40), st.text(max_size=5))

@@ -1,32 +1,33 @@
 """The demonstration's provider, asked through apiproxy."""
 
-import msgspec
+from typing import Any
 
-from apiproxy.demo.agent import Agent, Event
+from apiproxy.demo.agent import Agent
 from apiproxy.demo.screen import DemoFailed
 from tests.demo.parts import StageCase
 from tests.kit.agent import Agent as RawAgent
 
 
 class ProviderTests(StageCase):
-    async def asked(self, line: str, body: bytes = b"") -> tuple[int, Event]:
+    async def asked(
+        self, method: bytes, target: bytes, body: bytes | None = None
+    ) -> tuple[int, Any]:
         """What is answered to a request of any shape."""
         agent = await RawAgent.connect(self.reactor, self.stage.ports["openai"])
-        head = f"{line} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
-        agent.send(head.encode() + body)
-        answer = await agent.answer()
+        agent.ask(method, target, body=body)
+        response = await agent.response(method)
         agent.end()
-        return answer.status, msgspec.json.decode(answer.body)
+        return response.status, response.json()
 
     async def test_answers(self) -> None:
         """It speaks a little of OpenAI's API."""
         await self.built()
-        status, answer = await self.asked("GET /v1/models")
+        status, answer = await self.asked(b"GET", b"/v1/models")
         self.assertEqual((status, answer["data"][0]["id"]), (200, "demo-1"))
         for body in (b"{}", b"no JSON"):
-            status, answer = await self.asked("POST /v1/responses", body)
+            status, answer = await self.asked(b"POST", b"/v1/responses", body)
             self.assertEqual((status, answer["object"]), (200, "response"))
-        status, answer = await self.asked("GET /v1/else")
+        status, answer = await self.asked(b"GET", b"/v1/else")
         self.assertEqual((status, answer["error"]["code"]), (404, "404"))
 
     async def test_the_wrong_key(self) -> None:
@@ -34,7 +35,7 @@ class ProviderTests(StageCase):
         stage = await self.built()
         stage.provider._expected = b"Bearer another"
         agent = Agent(self.reactor, f"127.0.0.1:{stage.ports['openai']}")
-        with self.assertRaisesRegex(DemoFailed, "401.*Incorrect API key"):
+        with self.assertRaisesRegex(DemoFailed, r"401.*Incorrect API key"):
             await agent.post("/v1/responses", {})
         seen = await stage.provider.seen.get()
         self.assertFalse(seen.right)
@@ -51,9 +52,7 @@ class ProviderTests(StageCase):
             break
         await socket.close()
         raw = await RawAgent.connect(self.reactor, stage.ports["openai"])
-        body = b'{"stream": true}'
-        head = b"POST /v1/responses HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
-        raw.send(head % len(body) + body)
-        await raw.until(lambda: b"response.created" in raw.received)
+        raw.ask(b"POST", b"/v1/responses", body=b'{"stream": true}')
+        await raw.read_until(b"response.created")
         raw.end("reset")
         await self.until(lambda: not stage.service.census.live)

@@ -247,7 +247,7 @@ class MemoryEndpoint:
     def connected(self) -> Upstream:
         """The dial that has waited longest succeeds."""
         factory, deferred = self.waiting.pop(0)
-        protocol = factory.buildProtocol(None)  # type: ignore[arg-type]  # not looked at
+        protocol = factory.buildProtocol(None)
         assert protocol is not None
         line = Upstream(self._bench, protocol, **self.transport)
         self.lines.append(line)

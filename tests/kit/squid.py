@@ -13,15 +13,11 @@ import socket
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
 from urllib.parse import quote
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProcessTransport
-from twisted.internet.protocol import Factory, ProcessProtocol, Protocol, connectionDone
+from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -30,6 +26,7 @@ from tests.kit.tls import HOSTS
 
 SQUID = Path("/usr/sbin/squid")
 CHECKER = Path("/usr/lib/squid/basic_ncsa_auth")
+_LISTENING = "Accepting HTTP Socket connections"  # in cache.log, once per start
 USER = "proxy"
 """Whom Squid becomes when it is started by root."""
 
@@ -167,11 +164,9 @@ class Squid:
         lines = []
         for line in (self.folder / "access.log").read_text().splitlines():
             status, method, authority, outcome, up, down = line.split(" ")
-            # Our own look whether it listens is there too, as a request of no method.
-            if method not in ("-", "NONE"):
-                lines.append(
-                    LogLine(int(status), method, authority, outcome, int(up), int(down))
-                )
+            lines.append(
+                LogLine(int(status), method, authority, outcome, int(up), int(down))
+            )
         return lines
 
     async def logged(self, count: int = 1) -> list[LogLine]:
@@ -248,6 +243,7 @@ class Squid:
 
     async def _run(self) -> None:
         self._output.clear()
+        before = self._log().count(_LISTENING)
         conf = str(self.folder / "squid.conf")
         self.running = True
         self._process = self.reactor.spawnProcess(
@@ -256,19 +252,12 @@ class Squid:
             [str(SQUID), "-N", "-n", self._service, "-f", conf],
             env={},
         )
-        probe = TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.port, timeout=5)
-        while True:
+        # Its own word that it listens: a connection might be taken by somebody else, who
+        # got the port before it did.
+        while self._log().count(_LISTENING) <= before:
             if not self.running:
-                raise SquidBroken(self._words())
-            try:
-                look = cast(_Look, await probe.connect(Factory.forProtocol(_Look)))
-            except ConnectError:
-                await deferLater(self.reactor, 0.02)
-            else:
-                assert look.transport is not None
-                look.transport.loseConnection()
-                await look.lost
-                return
+                raise SquidBroken(self._output.decode(errors="replace") + self._log())
+            await deferLater(self.reactor, 0.01)
 
     async def _end(self, signal: str) -> None:
         if self.running:
@@ -277,22 +266,9 @@ class Squid:
         while self.running:
             await self._bell.heard()
 
-    def _words(self) -> str:
+    def _log(self) -> str:
         log = self.folder / "cache.log"
-        written = log.read_text(errors="replace") if log.exists() else ""
-        return self._output.decode(errors="replace") + written[-4000:]
-
-
-class _Look(Protocol):
-    """A connection made to see whether somebody listens."""
-
-    noisy = False
-
-    def __init__(self) -> None:
-        self.lost: Deferred[None] = Deferred()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost.callback(None)
+        return log.read_text(errors="replace") if log.exists() else ""
 
 
 class _Process(ProcessProtocol):

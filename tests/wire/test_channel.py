@@ -39,8 +39,18 @@ class KeepAliveTests(BenchCase):
         self.assertEqual(len(bench.endpoint.lines), 1)
         self.assert_over(
             bench,
-            ["asked GET /v1/models", "forwarded, fresh line", "answering 200", "closed 200"]
-            + ["asked GET /v1/models", "forwarded, warm line", "answering 200", "closed 200"]
+            [
+                "asked GET /v1/models",
+                "forwarded, fresh line",
+                "answering 200",
+                "closed 200",
+            ]
+            + [
+                "asked GET /v1/models",
+                "forwarded, warm line",
+                "answering 200",
+                "closed 200",
+            ]
             * 2,
         )
 
@@ -77,7 +87,9 @@ class KeepAliveTests(BenchCase):
     def test_nodelay_and_keepalive_are_set(self) -> None:
         """The first byte is never held back, and a dead host is noticed."""
         agent = self.bench().agent()
-        self.assertEqual((agent.transport.no_delay, agent.transport.keep_alive), (True, True))
+        self.assertEqual(
+            (agent.transport.no_delay, agent.transport.keep_alive), (True, True)
+        )
 
     def test_empty_lines_before_a_request_are_skipped(self) -> None:
         """RFC 9112, section 2.2; however the lines are cut."""
@@ -294,7 +306,9 @@ class BadHeadTests(BenchCase):
 
     def test_large_heads(self) -> None:
         """431, whether or not the head has come whole."""
-        self.assert_refused(b"GET / HTTP/1.1\r\nA: " + b"a" * 2000, 431, "head_too_large")
+        self.assert_refused(
+            b"GET / HTTP/1.1\r\nA: " + b"a" * 2000, 431, "head_too_large"
+        )
         self.assert_refused(get("/", "A: " + "a" * 2000), 431, "head_too_large")
         self.assert_refused(get("/", *["A: a"] * 20), 431, "head_too_large")
 

@@ -1,0 +1,77 @@
+"""``apiproxy demo``, as a person calls it."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from click.testing import CliRunner
+from twisted.internet import task
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from apiproxy.demo.main import command
+from apiproxy.demo.squid import find_squid
+from apiproxy.demo.story import tell
+from tests.demo.parts import TUNNEL
+
+DEMO = [sys.executable, "-c", "from apiproxy.cli.main import main; main()", "demo"]
+
+
+def demonstrate(*options: str) -> str:
+    done = subprocess.run(
+        [*DEMO, "--once", *options],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout
+
+
+class DemoTests(SynchronousTestCase):
+    def check(self, text: str, log: str) -> None:
+        """Three conversations, each with a placeholder here and the real key there."""
+        self.assertEqual(text.count("Authorization: Bearer placeholder"), 3)
+        self.assertEqual(text.count("*  the real key"), 3)
+        self.assertIn("got 200: The key was right", text)
+        self.assertIn("reads: The key was right", text)
+        self.assertIn("closed it: 1000", text)
+        self.assertRegex(text, log + TUNNEL.pattern)
+        self.assertNotIn("\x1b", text)
+        self.assertNotIn("sk-demo", text)
+
+    def test_with_squid(self) -> None:
+        """Where Squid is installed, all of it goes through Squid."""
+        if find_squid() is None:
+            raise SkipTest("there is no Squid; apt-get install squid")
+        text = demonstrate()
+        self.assertIn("a real Squid", text)
+        self.check(text, "TCP_TUNNEL/200 ")
+
+    def test_with_the_stand_in(self) -> None:
+        """Without Squid it works as well, and says so."""
+        text = demonstrate("--stand-in")
+        self.assertIn("the demo's own small CONNECT proxy, not Squid", text)
+        self.check(text, "stand-in  200 ")
+
+    def test_ctrl_c(self) -> None:
+        """It stays until Ctrl-C, and leaves in order."""
+        with subprocess.Popen(
+            [*DEMO, "--stand-in"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as demo:
+            assert demo.stdout is not None
+            for line in demo.stdout:
+                if line.startswith(b"apiproxy's log"):
+                    os.kill(demo.pid, signal.SIGINT)
+            self.assertEqual(demo.wait(30), 0)
+
+    def test_options(self) -> None:
+        """The options reach the story."""
+        calls: list[object] = []
+        self.patch(
+            task, "react", lambda main, arguments: calls.append((main, arguments))
+        )
+        CliRunner().invoke(command, ["--once"])
+        CliRunner().invoke(command, ["--stand-in"])
+        self.assertEqual(calls, [(tell, (True, False)), (tell, (False, True))])
