@@ -51,6 +51,7 @@ class Settings:
         ca_file: path of a PEM file with further authorities; None for none.
         ssl_cert_file: the same, from ``SSL_CERT_FILE``.
         log_level: debug, info, warning or error.
+        validate_keys: off, warn or strict.
         grace: seconds that live exchanges get at shutdown.
         websockets: whether WebSockets are carried.
         deadlines: how long we wait.
@@ -67,6 +68,7 @@ class Settings:
     ca_file: str | None = None
     ssl_cert_file: str | None = None
     log_level: str = "info"
+    validate_keys: str = "warn"
     grace: float = 20.0
     websockets: bool = True
     deadlines: Deadlines = field(factory=Deadlines)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, cast
 
 from attrs import evolve
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ServerFactory
@@ -23,10 +23,12 @@ from apiproxy.admin.reflect import Reflect
 from apiproxy.config import Settings
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Census
+from apiproxy.keycheck import KeyCheck
 from apiproxy.providers.base import Provider
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.exchange_lines import ExchangeLines
 from apiproxy.telemetry.lines import LineLog
+from apiproxy.wire.control import Control
 from apiproxy.wire.drain import Drain
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.route import Route
@@ -51,6 +53,12 @@ class PortTaken(Exception):
 def complain(sentence: str, error: BaseException) -> None:
     """Log a bug of ours, with its traceback."""
     _log.failure("{sentence}", failure=Failure(error), sentence=sentence)
+
+
+def _complain_of(failure: Failure) -> None:
+    if failure.check(CancelledError):
+        return
+    _log.failure("the keys could not be checked", failure=failure)
 
 
 class Proxy(Service):
@@ -99,9 +107,16 @@ class Proxy(Service):
         self._log = log
         self._notify = notify
         self._seconds = seconds
+        context = trust(*settings.ca_files)
+        self._control = Control(
+            reactor, Ways(reactor, context, settings.deadlines), settings.proxy_for
+        )
+        tunnelled = settings.proxy is not None
+        self.keycheck = KeyCheck(log, self._control, tunnelled)
         self._watch = Watch(reactor, seconds, tick)
         self._handshakes = Handshakes(reactor)
         self._drain: Drain | None = None
+        self._checking: Deferred[None] | None = None
         routes = self._routes(settings)
         shared = self._shared(settings)
         self.sites = {
@@ -160,6 +175,7 @@ class Proxy(Service):
                 version=__version__,
                 egress=None if proxy is None else proxy.shown,
                 summary=self.counters.summary,
+                key_validation=self.keycheck.shown,
             ),
             reflect=Reflect(
                 providers=settings.providers,
@@ -260,6 +276,18 @@ class Proxy(Service):
         )
         self._watch.start()
         self._notify("READY=1")
+        if self.settings.validate_keys != "off":
+            check = self.keycheck.start(self.settings.providers, self._key_rejected)
+            self._checking = check.addErrback(_complain_of)
+
+    def _key_rejected(self) -> None:
+        """A provider does not take its key; only ``strict`` minds."""
+        if self.settings.validate_keys == "strict":
+            self._log.log("error", "key_validation_strict_exit")
+            self.give_up()
+
+    def give_up(self) -> None:
+        """End the process, if there is one of our own (see ``tap``)."""
 
     def stopService(self) -> Deferred[None]:
         """Stop: see ``wire.drain`` for the order."""
@@ -268,6 +296,8 @@ class Proxy(Service):
 
     async def _stop(self) -> None:
         self._notify("STOPPING=1")
+        if self._checking is not None:
+            self._checking.cancel()
         self._log.log("info", "shutdown", message="draining", live=self.census.live)
         ports, self.ports = self.ports, []
         for port in ports:

@@ -104,6 +104,7 @@ class _Process(Proxy):
     def __init__(self, options: Options, reactor: Any) -> None:
         self._options = options
         self._stopping = False
+        self._exit_code = 0
         super().__init__(
             options["settings"],
             reactor,
@@ -150,9 +151,16 @@ class _Process(Proxy):
             for problem in error.problems:
                 self._log.log("error", "reload", message=problem)
 
+    def give_up(self) -> None:
+        """Stop in order, then exit with the code of a configuration error."""
+        self._exit_code = EXIT_CONFIGURATION
+        self._terminate()
+
     async def _stop(self) -> None:
         await super()._stop()
         self._options["sink"].flush()
+        if self._exit_code:
+            os._exit(self._exit_code)  # twistd has no way to be told one
 
 
 def notifier(address: str | None) -> Callable[[str], None]:

@@ -43,12 +43,14 @@ class AggregateHealth:
         version: of apiproxy.
         egress: URL of the egress proxy; None if connections are direct.
         summary: gives a few figures.
+        key_validation: tells which keys were accepted at start.
     """
 
     providers: Sequence[Provider]
     version: str
     egress: str | None
     summary: Callable[[], Mapping[str, int]]
+    key_validation: Callable[[], Mapping[str, object]] = dict
 
     def render(self, accept: bytes | None) -> LocalAnswer:
         """The answer, JSON whatever is accepted."""
@@ -63,6 +65,7 @@ class AggregateHealth:
                     provider.name: provider.not_configured() is None
                     for provider in self.providers
                 },
+                "key_validation": self.key_validation(),
                 "metrics_summary": self.summary(),
             },
         )

@@ -54,6 +54,9 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     minor: int
     fields: Fields
 
+    def __repr__(self) -> str:
+        return f"<RequestHead {self.method.decode()} {len(self.fields)} lines>"
+
 
 class AnswerHead(msgspec.Struct, frozen=True, gc=False):
     """A status line and its fields as received (see ``RequestHead``)."""

@@ -57,9 +57,15 @@ _OURS = frozenset(
         b"sec-websocket-protocol",
         b"sec-websocket-accept",
         b"http2-settings",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-url",
+        b"x-rewrite-url",
     }
 )
-"""Said anew by us to upstream, or meant for us alone."""
+"""Said anew by us to upstream, or meant for us alone. The last five make some servers serve
+another method or path than the one that was decided on."""
 
 _DROPPED = HOP_BY_HOP | CREDENTIAL_SLOTS | FORWARDING | _OURS
 _DROPPED_PREFIXES = (b"x-forwarded-", b"x-amz-", b"x-apiproxy-")

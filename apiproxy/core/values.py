@@ -58,6 +58,9 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     length: int | None = 0
     upgrade: bool = False
 
+    def __repr__(self) -> str:
+        return f"<Ask {self.method.decode()} {len(self.fields)} lines>"
+
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """The head of what the provider answered.
@@ -71,6 +74,9 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     status: int
     reason: bytes
     fields: Fields
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.status} {len(self.fields)} lines>"
 
 
 def first(fields: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes | None:

@@ -1,46 +1,70 @@
 """The demonstration's agent: it has a placeholder where others have a key."""
 
+import re
 from collections.abc import AsyncIterator
-from io import BytesIO
 from typing import Any
 
 import msgspec
-from attrs import frozen
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred, DeferredQueue
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import Agent as HTTPAgent, FileBodyProducer, ResponseDone
-from twisted.web.http_headers import Headers
 
+from apiproxy.core.chunked import ChunkedReader
 from apiproxy.demo.screen import DemoFailed
 from apiproxy.wire.reactor import Reactor
+from apiproxy.wire.transport import transport_of
 
 PLACEHOLDER = "Bearer placeholder"
 
-_JSON = "application/json"
+_LENGTH = re.compile(rb"\ncontent-length: ([0-9]+)", re.IGNORECASE)
 
 Event = dict[str, Any]  # Any: JSON
 
 
-class _Body(Protocol):
-    """An answer's body, piece by piece; None at its end."""
+class Answer(Protocol):
+    """One HTTP call: the request goes out, and the answer comes in pieces.
 
-    def __init__(self) -> None:
-        self.pieces: DeferredQueue[bytes | Failure | None] = DeferredQueue()
+    Attributes:
+        status: fires with the status when the head is there.
+    """
+
+    def __init__(self, request: bytes) -> None:
+        self.status: Deferred[int] = Deferred()
+        self._request = request
+        self._head = b""
+        self._chunks = ChunkedReader(extensions=True)
+        self._left = -1
+        self._pieces: DeferredQueue[bytes | DemoFailed | None] = DeferredQueue()
+
+    def connectionMade(self) -> None:
+        """Ask."""
+        transport_of(self).write(self._request)
 
     def dataReceived(self, data: bytes) -> None:
-        self.pieces.put(data)
+        """Pieces, behind a head."""
+        if not self.status.called:
+            self._head += data
+            head, end, data = self._head.partition(b"\r\n\r\n")
+            if not end:
+                return
+            length = _LENGTH.search(head)
+            self._left = -1 if length is None else int(length[1])
+            self.status.callback(int(head.split(b" ", 2)[1]))
+        if self._left < 0:
+            data = self._chunks.feed(data)
+        else:
+            self._left -= len(data)
+        if data:
+            self._pieces.put(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.pieces.put(None if reason.check(ResponseDone) else reason)
-
-
-@frozen
-class Answer:
-    """The body of an HTTP answer of 200."""
-
-    _body: _Body
+        """The answer is complete, or cut off."""
+        whole = self._chunks.ended or self._left == 0
+        self._pieces.put(None if whole else DemoFailed("the answer was cut off"))
+        if not self.status.called:
+            self.status.errback(DemoFailed("there was no answer"))
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes.
@@ -48,9 +72,9 @@ class Answer:
         Raises:
             DemoFailed: it was cut off.
         """
-        while (piece := await self._body.pieces.get()) is not None:
-            if isinstance(piece, Failure):
-                raise DemoFailed("the answer was cut off")
+        while (piece := await self._pieces.get()) is not None:
+            if isinstance(piece, DemoFailed):
+                raise piece
             yield piece
 
     async def json(self) -> Event:
@@ -59,8 +83,7 @@ class Answer:
         Raises:
             DemoFailed: it is not a JSON object.
         """
-        body = b"".join([piece async for piece in self.pieces()])
-        return read_event(body)
+        return read_event(b"".join([piece async for piece in self.pieces()]))
 
     async def events(self) -> AsyncIterator[Event]:
         """The events of a token stream, as they come."""
@@ -97,7 +120,8 @@ class Agent:
         """
         self._reactor = reactor
         self._base = base
-        self._http = HTTPAgent(reactor, connectTimeout=5)
+        self._host, _, port = base.partition(":")
+        self._port = int(port)
 
     async def post(self, path: str, body: Event) -> Answer:
         """Send a request, and wait for the head of the answer.
@@ -105,19 +129,26 @@ class Agent:
         Raises:
             DemoFailed: it is not 200.
         """
-        producer = FileBodyProducer(BytesIO(msgspec.json.encode(body)))
-        response = await self._http.request(
-            b"POST",
-            f"http://{self._base}{path}".encode(),
-            Headers({"Authorization": [PLACEHOLDER], "Content-Type": [_JSON]}),
-            producer,
-        )
-        received = _Body()
-        response.deliverBody(received)
-        answer = Answer(received)
-        if response.code != 200:
-            raise DemoFailed(f"the answer is {response.code}: {await answer.json()}")
+        answer = Answer(self._request(path, msgspec.json.encode(body)))
+        factory: Factory = Factory.forProtocol(lambda: answer)
+        factory.noisy = False
+        endpoint = TCP4ClientEndpoint(self._reactor, self._host, self._port, timeout=5)
+        await endpoint.connect(factory)
+        status = await answer.status
+        if status != 200:
+            raise DemoFailed(f"the answer is {status}: {await answer.json()}")
         return answer
+
+    def _request(self, path: str, body: bytes) -> bytes:
+        head = (
+            f"POST {path} HTTP/1.1\r\n"
+            f"Host: {self._base}\r\n"
+            f"Authorization: {PLACEHOLDER}\r\n"
+            "Content-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        return head.encode("ascii") + body
 
     async def open(self, path: str) -> "Conversation":
         """Open a WebSocket.
@@ -133,8 +164,7 @@ class Agent:
         factory.noisy = False
         socket = Conversation()
         factory.protocol = lambda: socket  # type: ignore[assignment]
-        host, _, port = self._base.partition(":")
-        self._reactor.connectTCP(host, int(port), factory, timeout=5)
+        self._reactor.connectTCP(self._host, self._port, factory, timeout=5)
         await socket.opened
         return socket
 

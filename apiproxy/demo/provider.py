@@ -14,16 +14,20 @@ from attrs import frozen
 from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionRequest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, DeferredQueue
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IOpenSSLContextFactory
 from twisted.internet.protocol import ServerFactory
-from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import deferLater
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
+from zope.interface import implementer
 
 from apiproxy.core.values import Secret
 from apiproxy.demo.patience import until
@@ -75,19 +79,24 @@ def events(tokens: tuple[str, ...], id: str) -> Iterator[Event]:
     yield {"type": "response.created", "response": {"id": id, "model": MODEL}}
     for token in tokens:
         yield {"type": "response.output_text.delta", "output_index": 0, "delta": token}
+    item = _message(tokens)
+    yield {"type": "response.output_item.done", "output_index": 0, "item": item}
     yield {"type": "response.completed", "response": _response(tokens, id)}
 
 
-def _response(tokens: tuple[str, ...], id: str) -> Event:
+def _message(tokens: tuple[str, ...]) -> Event:
     part = {"type": "output_text", "text": whole(tokens)}
-    message = {"type": "message", "role": "assistant", "content": [part]}
+    return {"type": "message", "id": "m", "role": "assistant", "content": [part]}
+
+
+def _response(tokens: tuple[str, ...], id: str) -> Event:
     usage = {"input_tokens": 4, "output_tokens": len(tokens)}
     return {
         "id": id,
         "object": "response",
         "status": "completed",
         "model": MODEL,
-        "output": [message],
+        "output": [_message(tokens)],
         "usage": usage | {"total_tokens": 4 + len(tokens)},
     }
 
@@ -113,7 +122,7 @@ class DemoProvider:
         self.seen: DeferredQueue[Seen] = DeferredQueue()
         self.reactor = reactor
         self._expected = b"Bearer " + key.reveal()
-        options = PrivateCertificate.loadPEM(identity).options()
+        options = _Identity(identity)
         site = Site(_Door(self), reactor=reactor)
         site.noisy = False
         self._factory = TLSMemoryBIOFactory(options, False, site, reactor)
@@ -156,6 +165,22 @@ class DemoProvider:
             await deferLater(self.reactor, _TOKEN_SECONDS)
 
 
+@implementer(IOpenSSLContextFactory)
+class _Identity:
+    """TLS with one key and certificate."""
+
+    def __init__(self, pem: bytes) -> None:
+        key = load_pem_private_key(pem, None)
+        assert isinstance(key, EllipticCurvePrivateKey)
+        self._context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        self._context.use_privatekey(key)
+        self._context.use_certificate(x509.load_pem_x509_certificate(pem))
+
+    def getContext(self) -> SSL.Context:
+        """What Twisted asks for."""
+        return self._context
+
+
 class _Door(Resource):
     """Lets in who has the key."""
 
@@ -189,7 +214,7 @@ class _Door(Resource):
         return _answer(request, 200, answers[asked]())
 
     def _stream(self, request: HTTPRequest) -> int:
-        request.setHeader("content-type", "text/event-stream")
+        request.setHeader(b"content-type", b"text/event-stream")
         answer = events(TOKENS, "resp_demo_1")
         story = Deferred.fromCoroutine(
             self._provider.tell(lambda event: _write_event(request, event), *answer)
@@ -217,7 +242,7 @@ def _write_event(request: HTTPRequest, event: Event) -> None:
 
 def _answer(request: HTTPRequest, status: int, value: Event) -> bytes:
     request.setResponseCode(status)
-    request.setHeader("content-type", "application/json")
+    request.setHeader(b"content-type", b"application/json")
     return msgspec.json.encode(value) + b"\n"
 
 

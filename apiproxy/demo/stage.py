@@ -25,6 +25,8 @@ from apiproxy.service import PortTaken, Proxy
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.wire.reactor import Reactor
 
+_ATTEMPTS = 3
+
 HOST = "api.openai.com"
 """The name by which apiproxy asks for the provider; it never leaves this machine."""
 
@@ -97,7 +99,17 @@ class Stage:
         self.proxy = await self._proxy(stand_in)
         authority = self._folder / "authority.pem"
         authority.write_bytes(issued.authority)
-        self._serve(self._environment(key, authority))
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._serve(self._environment(key, authority))
+            except PortTaken as error:  # by somebody who came after our look
+                if attempt == _ATTEMPTS:
+                    raise DemoFailed(
+                        f"there is no port to listen on: {error}"
+                    ) from None
+                await self.service.stopService()
+            else:
+                return
 
     @property
     def authority(self) -> str:
@@ -132,7 +144,8 @@ class Stage:
         taken = [name for name, port in ports.items() if not _is_free(port)]
         if taken:
             shown = ", ".join(str(ports[name]) for name in taken)
-            self.remarks.append(f"in use by others, so free ports instead of: {shown}")
+            remark = f"in use by others, so free ports instead of: {shown}"
+            self.remarks = [*(r for r in self.remarks if "in use" not in r), remark]
         return {
             "OPENAI_API_KEY": key.reveal().decode("ascii"),
             "OPENAI_API_TARGET": self.authority,
@@ -150,15 +163,10 @@ class Stage:
             lambda path: Path(path).read_bytes(),
             lambda: secrets.token_hex(8),
         )
-        service = Proxy(settings, self._reactor, self.log)
-        try:
-            service.privilegedStartService()
-        except PortTaken as error:
-            raise DemoFailed(f"a port was taken in this very moment: {error}") from None
-        finally:
-            self.service = service
-        service.startService()
-        for provider, port in zip(settings.providers, service.ports, strict=True):
+        self.service = Proxy(settings, self._reactor, self.log)
+        self.service.privilegedStartService()
+        self.service.startService()
+        for provider, port in zip(settings.providers, self.service.ports, strict=True):
             self.ports[provider.name] = cast(IPv4Address, port.getHost()).port
 
     async def clear(self) -> None:

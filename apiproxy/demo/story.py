@@ -1,6 +1,7 @@
 """The demonstration from beginning to end."""
 
 import sys
+import traceback
 from io import TextIOWrapper
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -37,6 +38,10 @@ async def tell(reactor: Reactor, once: bool, stand_in: bool) -> None:
     except DemoFailed as failed:
         sys.stderr.write(f"apiproxy demo: {failed}\n")
         raise SystemExit(1) from None
+    except Exception as error:
+        traceback.print_exc()
+        sys.stderr.write("apiproxy demo: this is a bug of the demo, or of apiproxy\n")
+        raise SystemExit(1) from error
 
 
 class Show:

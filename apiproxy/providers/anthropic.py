@@ -1,11 +1,14 @@
 """Anthropic."""
 
-from apiproxy.providers.base import Credential, Provider
+from apiproxy.providers.base import Credential, Probe, Provider
 from apiproxy.providers.blueprint import Blueprint, Given, Upstream, Variable
 from apiproxy.providers.dialects import AnthropicDialect
 
 _HOST = "api.anthropic.com"
 _VERSION = (b"anthropic-version", b"2023-06-01")
+_PROBE = Probe(
+    b"POST", b"/v1/messages", b"{}", (_VERSION, (b"Content-Type", b"application/json"))
+)
 
 VARIABLES = (
     Variable(
@@ -51,6 +54,7 @@ def build(given: Given) -> Provider:
         credential=None if source is None else Credential(name, b"", source),
         settings=("ANTHROPIC_API_KEY",),
         defaults=[_VERSION],
+        probe=_PROBE if upstream == Upstream(_HOST) else None,
     )
 
 

@@ -50,6 +50,32 @@ class Credential:
         return None if secret is None else (self.name, self.scheme + secret.reveal())
 
 
+@frozen
+class Probe:
+    """A harmless request whose answer tells whether a key is accepted.
+
+    Attributes:
+        method: of the request.
+        path: base path included.
+        body: JSON, or empty.
+        fields: header lines beside the credential.
+    """
+
+    method: bytes
+    path: bytes
+    body: bytes = b""
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+
+    def verdict(self, status: int) -> str:
+        """``valid``, ``auth_rejected`` or ``inconclusive``.
+
+        A 400 is valid: the key was looked at before the body was.
+        """
+        if 200 <= status < 300 or status == 400:
+            return "valid"
+        return "auth_rejected" if status in (401, 403) else "inconclusive"
+
+
 @frozen(kw_only=True)
 class Provider:
     """One listener and the provider behind it.
@@ -66,6 +92,7 @@ class Provider:
         credential: what is injected; None when nothing is configured.
         settings: the settings that would configure a credential, for the error message.
         defaults: header lines added when the agent sent none of that name (lower case).
+        probe: tells whether the key is accepted; None where there is none to be trusted.
     """
 
     name: str
@@ -79,6 +106,7 @@ class Provider:
     credential: Credential | None = None
     settings: tuple[str, ...] = ()
     defaults: Fields = field(factory=list)
+    probe: Probe | None = None
 
     @property
     def authority(self) -> bytes:

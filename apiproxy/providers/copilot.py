@@ -8,7 +8,7 @@ in ``COPILOT_API_TARGET``; never to one that is only named as the BYOK provider'
 import re
 from urllib.parse import urlsplit
 
-from apiproxy.providers.base import Credential
+from apiproxy.providers.base import Credential, Probe
 from apiproxy.providers.blueprint import (
     Blueprint,
     Given,
@@ -24,6 +24,7 @@ from apiproxy.providers.openai import byok_upstream
 _BYOK, _GITHUB = "COPILOT_PROVIDER_API_KEY", "COPILOT_GITHUB_TOKEN"
 _HOST = "api.githubcopilot.com"
 _ENTERPRISE_HOST = "api.enterprise.githubcopilot.com"
+_PROBE = Probe(b"GET", b"/models", b"", ((b"X-GitHub-Api-Version", b"2026-07-01"),))
 _PLACEHOLDERS = frozenset({"ghu_" + 36 * "a", "dummy-byok-key-for-offline-mode"})
 
 _SCHEME = re.compile(r"(?:bearer|token)\s+", re.IGNORECASE)
@@ -125,6 +126,7 @@ def build(given: Given) -> CopilotProvider:
         extra=[] if on_github or byok is None else extra,
         integration_id=_integration_id(given),
         interaction_id=_interaction_id(given),
+        probe=_PROBE if upstream.host == _HOST and github is not None else None,
     )
 
 

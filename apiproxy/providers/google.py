@@ -1,11 +1,13 @@
 """What Google's two providers have in common: the header and the shape of errors."""
 
-from apiproxy.providers.base import Credential, Provider
+from apiproxy.providers.base import Credential, Probe, Provider
 from apiproxy.providers.blueprint import Blueprint, Given, Upstream, Variable
 from apiproxy.providers.dialects import GeminiDialect
 
 
-def google(name: str, title: str, port: int, host: str, key: str) -> Blueprint:
+def google(
+    name: str, title: str, port: int, host: str, key: str, probe: bytes
+) -> Blueprint:
     """The blueprint of one.
 
     Args:
@@ -14,6 +16,7 @@ def google(name: str, title: str, port: int, host: str, key: str) -> Blueprint:
         port: to listen on by default.
         host: upstream by default.
         key: name of the variable that holds the key.
+        probe: path of a GET that tells whether the key is accepted.
     """
     target, base_path = f"{name.upper()}_API_TARGET", f"{name.upper()}_API_BASE_PATH"
 
@@ -33,6 +36,7 @@ def google(name: str, title: str, port: int, host: str, key: str) -> Blueprint:
                 None if source is None else Credential(b"x-goog-api-key", b"", source)
             ),
             settings=(key,),
+            probe=Probe(b"GET", probe) if upstream == Upstream(host) else None,
         )
 
     return Blueprint(

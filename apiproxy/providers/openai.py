@@ -1,6 +1,6 @@
 """OpenAI, and Azure OpenAI with a key of one's own."""
 
-from apiproxy.providers.base import Credential, Provider, SecretSource
+from apiproxy.providers.base import Credential, Probe, Provider, SecretSource
 from apiproxy.providers.blueprint import (
     Blueprint,
     Given,
@@ -71,6 +71,7 @@ def build(given: Given) -> Provider:
         dialect=OpenAIDialect(),
         credential=_credential(given, azure),
         settings=("OPENAI_API_KEY",),
+        probe=Probe(b"GET", b"/v1/models") if upstream == Upstream(_HOST) else None,
     )
 
 

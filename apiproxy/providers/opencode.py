@@ -22,6 +22,7 @@ def build(given: Given) -> Provider:
         title="OpenCode",
         port=given.port,
         socket=given.socket,
+        probe=None,
         settings=tuple(name for one in candidates for name in one.settings),
     )
 

@@ -75,6 +75,13 @@ _GENERAL = (
         "Least important level that is logged: debug, info, warning or error.",
     ),
     Option(
+        ("APIPROXY_VALIDATE_KEYS", "AWF_VALIDATE_KEYS"),
+        "validate_keys",
+        one_of("off", "warn", "strict"),
+        "warn",
+        "Ask each provider at start whether it takes its key; strict exits with 1.",
+    ),
+    Option(
         ("APIPROXY_GRACE_SECONDS",),
         "grace",
         seconds(zero=True),

@@ -5,6 +5,7 @@ import ssl
 from twisted.internet.defer import CancelledError, TimeoutError as TimedOut
 from twisted.internet.error import (
     ConnectError,
+    ConnectingCancelledError,
     ConnectionClosed,
     DNSLookupError,
     TimeoutError as DialTimeout,
@@ -38,7 +39,7 @@ def translate_dial(error: BaseException, *, tunnelled: bool) -> ProxyError:
             return error
         case ssl.SSLError():
             return UpstreamTlsFailed(f"{UpstreamTlsFailed.default} ({_reason(error)})")
-        case CancelledError():
+        case CancelledError() | ConnectingCancelledError():
             return AgentGone()
         case DialTimeout() | TimedOut() | TimeoutError():
             return EgressSilent() if tunnelled else UpstreamSilent()
@@ -49,8 +50,44 @@ def translate_dial(error: BaseException, *, tunnelled: bool) -> ProxyError:
     return InternalError()
 
 
+def translate_tls(error: Exception, *, to_proxy: bool) -> Exception:
+    """What went wrong in a TLS handshake, once the way below it was open.
+
+    Args:
+        error: what the handshake failed with.
+        to_proxy: whether the other side is the egress proxy, not the provider.
+
+    Returns:
+        The error to answer with, or ``error`` itself if nobody waits for one.
+    """
+    match error:
+        case ssl.SSLError() if to_proxy:
+            return EgressUnreachable(f"{_PROXY_CERTIFICATE} ({_reason(error)})")
+        case ConnectionClosed() if not to_proxy:
+            return UpstreamReset(_CLOSED)
+        case TimedOut() if not to_proxy:
+            return UpstreamSilent(_SLOW)
+        case CancelledError():
+            return error
+    return translate_dial(error, tunnelled=to_proxy)
+
+
+_PROXY_CERTIFICATE = (
+    "The egress proxy's certificate was not accepted;"
+    " a private authority goes into APIPROXY_CA_FILE."
+)
+_CLOSED = "The provider's side closed the connection in the TLS handshake."
+_SLOW = (
+    "The provider's side did not finish the TLS handshake; see APIPROXY_TLS_SECONDS."
+)
+
+
 def _reason(error: ssl.SSLError) -> str:
     """OpenSSL's words for it, which name the certificate's fault but no secret."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return str(error.verify_message)
-    return str(error.reason or "handshake failed").replace("_", " ").lower()
+    return (
+        str(getattr(error, "reason", None) or "handshake failed")
+        .replace("_", " ")
+        .lower()
+    )

@@ -36,7 +36,7 @@ from apiproxy.core.errors import (
 from apiproxy.core.exchange import Exchange, Phase
 from apiproxy.core.head import CHUNKED, UNTIL_CLOSE
 from apiproxy.core.headers import Special, join
-from apiproxy.core.values import Answer, Ask
+from apiproxy.core.values import Answer, Ask, Fields
 from apiproxy.wire.channel import AgentRequest
 from apiproxy.wire.failures import translate_dial
 from apiproxy.wire.route import Route
@@ -258,7 +258,7 @@ class Relay:
         if answer.status != 100 and self._request.head.minor == 1:
             self._channel.write(
                 b"HTTP/1.1 %d %b\r\n%b\r\n"
-                % (answer.status, answer.reason, join(answer.fields))
+                % (answer.status, answer.reason, join(_without_length(answer.fields)))
             )
 
     def answer_began(self, answer: Answer, length: int) -> None:
@@ -371,3 +371,8 @@ class Relay:
 
     def __repr__(self) -> str:
         return f"<Relay {self.exchange!r} over {self._line!r}>"
+
+
+def _without_length(fields: Fields) -> Fields:
+    """A 1xx answer has no body, and must not say how long it is (RFC 9110, section 8.6)."""
+    return [line for line in fields if line[0].lower() != b"content-length"]

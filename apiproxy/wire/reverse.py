@@ -97,7 +97,7 @@ class ProviderResource(ReverseProxyResource):
             ProxyError: something that no provider should be asked.
         """
         head, provider = request.head, self._listener.route.provider
-        if head.method in _REFUSED_METHODS:
+        if head.method.upper() in _REFUSED_METHODS:
             raise MethodRefused
         target = upstream_target(head.target, provider.base_path)
         path, _ = split_target(target)

@@ -138,7 +138,9 @@ class TlsLine(Protocol):
             self._fail(ConnectionLost("closed in the TLS handshake"))
         protocol, self.protocol = self.protocol, None
         if protocol is not None:
-            if reason.check(ConnectionDone) and not self._goodbye:
+            if self._goodbye:  # all was said; how the TCP connection ended matters not
+                reason = connectionDone
+            elif reason.check(ConnectionDone):
                 reason = Failure(ConnectionLost("closed without a TLS goodbye"))
             protocol.connectionLost(reason)
 
@@ -159,11 +161,16 @@ class TlsLine(Protocol):
                 self._read()
 
     def _fail(self, error: Exception) -> None:
-        verified, self._verified = self._verified, None
-        self._goodbye = True
-        self.abortConnection()
+        verified = self._verified
+        self.give_up()
         if verified is not None:
             verified.errback(error)
+
+    def give_up(self) -> None:
+        """Nobody waits for the handshake any more."""
+        self._verified = None
+        self._goodbye = True
+        self.abortConnection()
 
     def _read(self) -> None:
         """Decrypt all that is there; one call of the protocol above for all of it."""
@@ -307,6 +314,7 @@ class TlsEndpoint:
         sessions: TlsSessions,
         clock: IReactorTime,
         seconds: float,
+        translate: Callable[[Exception], Exception] = lambda error: error,
     ) -> None:
         """An endpoint for ``host``.
 
@@ -317,6 +325,8 @@ class TlsEndpoint:
             sessions: sessions to resume.
             clock: counts the seconds.
             seconds: how long the handshake may take.
+            translate: says what a failed handshake means; given ``ssl.SSLError``,
+                ``ConnectionLost``, ``TimeoutError`` or ``CancelledError``.
         """
         self._below = below
         self._context = context
@@ -324,26 +334,30 @@ class TlsEndpoint:
         self._sessions = sessions
         self._clock = clock
         self._seconds = seconds
+        self._translate = translate
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect, verify, and build the protocol above.
 
         Errors:
-            what ``below`` fails with; ``ssl.SSLError`` for a handshake that failed;
-            ``TimeoutError`` for one that took too long.
+            what ``below`` fails with, and what ``translate`` makes of a handshake that
+            failed.
         """
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         lines: list[TlsLine] = []
-        verified: Deferred[TlsLine] = Deferred(lambda _: lines[0].abortConnection())
+        verified: Deferred[TlsLine] = Deferred(lambda _: lines[0].give_up())
 
         def build() -> TlsLine:
             lines.append(TlsLine(self._context, self._host, self._sessions, verified))
             return lines[0]
 
         await self._below.connect(_once(build))
-        line = await verified.addTimeout(self._seconds, self._clock)
+        try:
+            line = await verified.addTimeout(self._seconds, self._clock)
+        except Exception as error:
+            raise self._translate(error) from None
         protocol = factory.buildProtocol(line.getPeer())
         assert protocol is not None
         line.protocol = protocol

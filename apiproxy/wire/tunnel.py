@@ -78,6 +78,8 @@ class _TunnelOpener(Protocol):
             opened.errback(error)
 
     def abort(self) -> None:
+        """Give up; nobody is told."""
+        self._opened = None
         if self.transport is not None:
             transport_of(self).abortConnection()
 

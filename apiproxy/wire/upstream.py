@@ -223,7 +223,12 @@ class UpstreamLine(Protocol):
             if head.status >= 200:
                 self._begin_answer(sink, head, data)
                 return
-            self._take_interim(sink, head, data)
+            fields, special = sort_answer(head.fields)
+            answer = Answer(head.status, head.reason, fields)
+            if head.status == 101:
+                sink.answer_switched(answer, special, data)
+                return
+            sink.answer_interim(answer)
 
     def _begin_answer(self, sink: AnswerSink, head: AnswerHead, rest: bytes) -> None:
         fields, special = sort_answer(head.fields)
@@ -233,14 +238,6 @@ class UpstreamLine(Protocol):
             self._take(sink, rest)
         if self._sink is sink:
             sink.answer_turn()
-
-    def _take_interim(self, sink: AnswerSink, head: AnswerHead, rest: bytes) -> None:
-        fields, special = sort_answer(head.fields)
-        answer = Answer(head.status, head.reason, fields)
-        if head.status == 101:
-            sink.answer_switched(answer, special, rest)
-        else:
-            sink.answer_interim(answer)
 
     def _frame(self, head: AnswerHead, special: Special) -> None:
         self._begun = True

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+_log = Logger()
 
 
 class Watched(Protocol):
@@ -81,7 +84,12 @@ class Watch:
         self._call = self._clock.callLater(self._tick, self._look)
         now = self._seconds()
         for watched in list(self._watched):
-            watched.look(now)
+            try:
+                watched.look(now)
+            except Exception:  # a bug, which must not stop the deadlines of the others
+                _log.failure(
+                    "{watched} could not look at its deadlines", watched=watched
+                )
 
     def __repr__(self) -> str:
         return f"<Watch {len(self._watched)} watched every {self._tick}s>"

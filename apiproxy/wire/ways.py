@@ -1,12 +1,14 @@
 """From settings to sockets: the endpoint by which each provider is reached."""
 
 import ssl
+from functools import partial
 
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from apiproxy.core.egress import EgressProxy
 from apiproxy.core.limits import Deadlines
 from apiproxy.providers.base import Provider
+from apiproxy.wire.failures import translate_tls
 from apiproxy.wire.tls import TlsEndpoint, TlsSessions
 from apiproxy.wire.tunnel import TunnelEndpoint, tcp
 
@@ -42,13 +44,15 @@ class Ways:
                 self._reactor,
                 self._deadlines.connect,
             )
-        return self._tls(below, provider.host)
+        return self._tls(below, provider.host, to_proxy=False)
 
     def _to_proxy(self, proxy: EgressProxy) -> IStreamClientEndpoint:
         below = tcp(self._reactor, proxy.host, proxy.port, self._deadlines.dial)
-        return self._tls(below, proxy.host) if proxy.tls else below
+        return self._tls(below, proxy.host, to_proxy=True) if proxy.tls else below
 
-    def _tls(self, below: IStreamClientEndpoint, host: str) -> TlsEndpoint:
+    def _tls(
+        self, below: IStreamClientEndpoint, host: str, *, to_proxy: bool
+    ) -> TlsEndpoint:
         return TlsEndpoint(
             below,
             self._context,
@@ -56,6 +60,7 @@ class Ways:
             self._sessions,
             self._reactor,
             self._deadlines.tls,
+            partial(translate_tls, to_proxy=to_proxy),
         )
 
 

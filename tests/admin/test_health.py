@@ -78,6 +78,7 @@ class AggregateHealthTests(SynchronousTestCase):
                 "version": "1.2.3",
                 "squid_proxy": "http://squid:3128",
                 "providers": {"openai": True, "gemini": False},
+                "key_validation": {},
                 "metrics_summary": {"total_requests": 3},
             },
         )

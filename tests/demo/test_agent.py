@@ -11,14 +11,14 @@ class AgentTests(StageCase):
     async def test_a_refused_socket(self) -> None:
         """A WebSocket that is refused is no conversation."""
         stage = await self.built()
-        agent = Agent(self.reactor, f"127.0.0.1:{stage.ports['anthropic']}")
+        agent = Agent(self.loop, f"127.0.0.1:{stage.ports['anthropic']}")
         with self.assertRaisesRegex(DemoFailed, "the WebSocket was refused"):
             await agent.open("/v1/responses")
 
     async def test_a_socket_that_is_closed(self) -> None:
         """Nor is one that is closed in the middle of an answer."""
         stage = await self.built()
-        agent = Agent(self.reactor, f"127.0.0.1:{stage.ports['openai']}")
+        agent = Agent(self.loop, f"127.0.0.1:{stage.ports['openai']}")
         socket = await agent.open("/v1/responses")
         with self.assertRaisesRegex(DemoFailed, "in the middle of an answer"):
             async for _ in socket.ask({"type": "response.create"}):
@@ -29,7 +29,7 @@ class AgentTests(StageCase):
     async def test_a_stream_that_is_cut(self) -> None:
         """And a token stream has an end."""
         stage = await self.built()
-        agent = Agent(self.reactor, f"127.0.0.1:{stage.ports['openai']}")
+        agent = Agent(self.loop, f"127.0.0.1:{stage.ports['openai']}")
         answer = await agent.post("/v1/responses", {"stream": True})
         with self.assertRaisesRegex(DemoFailed, "cut off"):
             async for _ in answer.events():

@@ -9,7 +9,7 @@ from tests.demo.parts import TUNNEL, StageCase
 class ConversationsTests(StageCase):
     async def conversations(self) -> Conversations:
         stage = await self.built()
-        return Conversations(stage, self.screen, self.reactor)
+        return Conversations(stage, self.screen, self.loop)
 
     async def test_all_three(self) -> None:
         """One tunnel carries them, and each shows the placeholder and the real key."""

@@ -10,7 +10,8 @@ from apiproxy.demo.patience import until
 class PatienceTests(SynchronousTestCase):
     def test_it_comes(self) -> None:
         """Waiting ends when it is so."""
-        clock, so = Clock(), []
+        clock = Clock()
+        so: list[int] = []
         waiting = Deferred.fromCoroutine(until(clock, lambda: so))
         self.assertNoResult(waiting)
         so.append(1)

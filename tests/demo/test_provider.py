@@ -34,7 +34,7 @@ class ProviderTests(StageCase):
         """Without the real key it answers 401, and shows what it was given."""
         stage = await self.built()
         stage.provider._expected = b"Bearer another"
-        agent = Agent(self.reactor, f"127.0.0.1:{stage.ports['openai']}")
+        agent = Agent(self.loop, f"127.0.0.1:{stage.ports['openai']}")
         with self.assertRaisesRegex(DemoFailed, r"401.*Incorrect API key"):
             await agent.post("/v1/responses", {})
         seen = await stage.provider.seen.get()
@@ -46,7 +46,7 @@ class ProviderTests(StageCase):
     async def test_an_agent_that_leaves(self) -> None:
         """Nobody goes on talking to it, on either kind of stream."""
         stage = await self.built()
-        agent = Agent(self.reactor, f"127.0.0.1:{stage.ports['openai']}")
+        agent = Agent(self.loop, f"127.0.0.1:{stage.ports['openai']}")
         socket = await agent.open("/v1/responses")
         async for _ in socket.ask({"type": "response.create"}):
             break

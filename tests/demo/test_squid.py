@@ -4,12 +4,14 @@ import os
 import pwd
 import tempfile
 from pathlib import Path
+from typing import cast
 
 from twisted.python.filepath import FilePath
 from twisted.trial.unittest import SkipTest
 
 from apiproxy.demo import squid as module
 from apiproxy.demo.squid import Squid, SquidBroken, find_squid
+from apiproxy.wire.reactor import Reactor
 from tests.kit.agent import Agent
 from tests.kit.case import LoopbackCase
 
@@ -24,7 +26,9 @@ class SquidTests(LoopbackCase):
     def squid(self, program: str | None) -> Squid:
         if program is None:
             raise SkipTest("there is no Squid; apt-get install squid")
-        made = Squid(self.reactor, program, self.folder, "api.openai.com:1")
+        made = Squid(
+            cast(Reactor, self.reactor), program, self.folder, "api.openai.com:1"
+        )
         self.addCleanup(self.ended, made.stop)
         return made
 
@@ -33,9 +37,9 @@ class SquidTests(LoopbackCase):
         squid = self.squid(find_squid())
         await squid.start()
         for authority, status in (
-            (b"api.openai.com:1", 503),  # allowed, but nobody is there
-            (b"api.openai.com:443", 403),
-            (b"example.com:1", 403),
+            ("api.openai.com:1", 503),  # allowed, but nobody is there
+            ("api.openai.com:443", 403),
+            ("example.com:1", 403),
         ):
             agent = await Agent.connect(self.reactor, int(squid.url[17:]))
             response = await agent.connect_method(authority)

@@ -7,6 +7,8 @@ from apiproxy.demo import stage as module
 from apiproxy.demo.screen import DemoFailed
 from tests.demo.parts import StageCase
 
+IS_FREE = module._is_free
+
 
 class StageTests(StageCase):
     async def test_squid_is_not_installed(self) -> None:
@@ -47,8 +49,8 @@ class StageTests(StageCase):
         """A port is looked at by listening on it."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
-            self.assertFalse(module._is_free(port))
-        self.assertTrue(module._is_free(port))
+            self.assertFalse(IS_FREE(port))
+        self.assertTrue(IS_FREE(port))
 
     async def test_a_port_is_taken_late(self) -> None:
         """Between looking and listening somebody else may come."""
@@ -67,5 +69,5 @@ class StageTests(StageCase):
                 return made | ports | {"APIPROXY_VERTEX_PORT": taken}
 
             self.patch(self.stage, "_environment", with_port)
-            with self.assertRaisesRegex(DemoFailed, "in this very moment: vertex"):
+            with self.assertRaisesRegex(DemoFailed, "no port to listen on: vertex"):
                 await self.stage.build(stand_in=True)

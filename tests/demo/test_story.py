@@ -72,7 +72,7 @@ class ShowTests(StageCase):
         self.patch(sys, "stderr", TextIOWrapper(BytesIO(), "ascii"))
         self.patch(sys, "stdout", TextIOWrapper(BytesIO(), "ascii"))
         with self.assertRaises(SystemExit) as caught:
-            await tell(self.reactor, True, True)
+            await tell(self.loop, True, True)
         self.assertEqual(caught.exception.code, 1)
         sys.stderr.seek(0)
         self.assertEqual(sys.stderr.read(), "apiproxy demo: no luck today\n")
@@ -80,10 +80,27 @@ class ShowTests(StageCase):
         sys.stdout.seek(0)
         self.assertIn("agent ???????", sys.stdout.read())  # no arrows in ASCII
 
+    async def test_it_breaks(self) -> None:
+        """What nobody foresaw is shown with its traceback."""
+
+        async def hold(conversations: Conversations) -> None:
+            raise ValueError("unforeseen")
+
+        self.patch(Conversations, "hold", hold)
+        self.patch(globalLogBeginner, "beginLoggingTo", lambda *args, **more: None)
+        self.patch(sys, "stdout", self.text)
+        self.patch(sys, "stderr", self.text)
+        with self.assertRaises(SystemExit) as caught:
+            await tell(self.loop, True, True)
+        self.assertEqual(caught.exception.code, 1)
+        self.assertIn(
+            "ValueError: unforeseen\napiproxy demo: this is a bug", self.text.getvalue()
+        )
+
     async def test_another_stream(self) -> None:
         """Standard output may be anything that can be written to."""
         self.patch(sys, "stdout", self.text)
         self.patch(globalLogBeginner, "beginLoggingTo", lambda *args, **more: None)
         self.patch(module, "Stage", lambda reactor: self.stage)
-        await tell(self.reactor, True, True)
+        await tell(self.loop, True, True)
         self.assertIn("Three conversations", self.text.getvalue())

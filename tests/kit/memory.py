@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
@@ -43,6 +44,8 @@ from apiproxy.wire.websocket import Handshakes
 from tests.kit.transport import HonestTransport
 
 KEY = b"sk-the-real-key"
+NOWHERE = IPv4Address("TCP", "127.0.0.1", 3128)
+
 NONCE = b"a chance 16-byte"
 """What the bench calls chance."""
 
@@ -247,7 +250,7 @@ class MemoryEndpoint:
     def connected(self) -> Upstream:
         """The dial that has waited longest succeeds."""
         factory, deferred = self.waiting.pop(0)
-        protocol = factory.buildProtocol(None)
+        protocol = factory.buildProtocol(NOWHERE)
         assert protocol is not None
         line = Upstream(self._bench, protocol, **self.transport)
         self.lines.append(line)
@@ -257,7 +260,7 @@ class MemoryEndpoint:
     def refused(self, error: BaseException) -> None:
         """The dial that has waited longest fails."""
         _, deferred = self.waiting.pop(0)
-        deferred.errback(error)  # type: ignore[arg-type]  # any exception will do
+        deferred.errback(error)
 
     def _cancel(self, deferred: Deferred[IProtocol]) -> None:
         self.waiting = [wait for wait in self.waiting if wait[1] is not deferred]

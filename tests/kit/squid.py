@@ -16,8 +16,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProcessTransport
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.protocol import Factory, ProcessProtocol, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -164,9 +167,11 @@ class Squid:
         lines = []
         for line in (self.folder / "access.log").read_text().splitlines():
             status, method, authority, outcome, up, down = line.split(" ")
-            lines.append(
-                LogLine(int(status), method, authority, outcome, int(up), int(down))
-            )
+            # Our own look whether it listens is there too, as a request of no method.
+            if method not in ("-", "NONE"):
+                lines.append(
+                    LogLine(int(status), method, authority, outcome, int(up), int(down))
+                )
         return lines
 
     async def logged(self, count: int = 1) -> list[LogLine]:
@@ -252,12 +257,24 @@ class Squid:
             [str(SQUID), "-N", "-n", self._service, "-f", conf],
             env={},
         )
-        # Its own word that it listens: a connection might be taken by somebody else, who
-        # got the port before it did.
-        while self._log().count(_LISTENING) <= before:
+        # Its own word first, so that the port is its and nobody else's; then a connection,
+        # because it says so when it has bound the port and listens a moment later.
+        while self._log().count(_LISTENING) <= before or not await self._answers():
             if not self.running:
                 raise SquidBroken(self._output.decode(errors="replace") + self._log())
             await deferLater(self.reactor, 0.01)
+
+    async def _answers(self) -> bool:
+        probe = TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.port)
+        look = _Look()
+        try:
+            await probe.connect(Factory.forProtocol(lambda: look))
+        except ConnectError:
+            return False
+        assert look.transport is not None
+        look.transport.loseConnection()
+        await look.lost
+        return True
 
     async def _end(self, signal: str) -> None:
         if self.running:
@@ -269,6 +286,16 @@ class Squid:
     def _log(self) -> str:
         log = self.folder / "cache.log"
         return log.read_text(errors="replace") if log.exists() else ""
+
+
+class _Look(Protocol):
+    """A connection made to see whether somebody listens."""
+
+    def __init__(self) -> None:
+        self.lost: Deferred[None] = Deferred()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost.callback(None)
 
 
 class _Process(ProcessProtocol):

@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.providers.google import google
 from tests.providers.settings_for import made, sent
 
-BLUEPRINT = google("gem", "Gem", 7, "gem.example", "GEM_KEY")
+BLUEPRINT = google("gem", "Gem", 7, "gem.example", "GEM_KEY", b"/v1/models")
 
 
 class GoogleTests(SynchronousTestCase):

@@ -1,0 +1,96 @@
+"""Whether providers take their keys, found out at start.
+
+It never stands in the way: requests are served from the first moment. What comes out is
+logged and shown by ``/health``; only ``strict`` ends the process when a key is refused.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from apiproxy.core.errors import EgressDenied, ProxyError
+from apiproxy.providers.base import Probe, Provider
+from apiproxy.telemetry.lines import LineLog
+from apiproxy.wire.failures import translate_dial
+
+
+class Caller(Protocol):
+    """Makes control calls (``wire.control``)."""
+
+    def ask(self, provider: Provider, probe: Probe) -> Deferred[int]:
+        """The status of the answer to a provider's probe."""
+
+
+class KeyCheck:
+    """Asks each configured provider once.
+
+    Attributes:
+        complete: whether all have been asked.
+        results: ``status`` and ``message`` by provider name.
+    """
+
+    def __init__(self, log: LineLog, caller: Caller, tunnelled: bool) -> None:
+        self.complete = False
+        self.results: dict[str, dict[str, str]] = {}
+        self._log = log
+        self._caller = caller
+        self._tunnelled = tunnelled
+
+    def start(
+        self, providers: Sequence[Provider], rejected: Callable[[], None]
+    ) -> Deferred[None]:
+        """Ask them, all at once.
+
+        Args:
+            providers: those that listen; who has no key is left out.
+            rejected: called at the end if a key was refused.
+        """
+        return Deferred.fromCoroutine(self._check_all(providers, rejected))
+
+    async def _check_all(
+        self, providers: Sequence[Provider], rejected: Callable[[], None]
+    ) -> None:
+        configured = [one for one in providers if one.not_configured() is None]
+        stories = [Deferred.fromCoroutine(self._check(one)) for one in configured]
+        for story in stories:
+            await story
+        self.complete = True
+        if any(one["status"] == "auth_rejected" for one in self.results.values()):
+            rejected()
+
+    async def _check(self, provider: Provider) -> None:
+        if provider.probe is None:
+            self._note(provider, "skipped", "it is not the provider's own host")
+            return
+        try:
+            status = await self._caller.ask(provider, provider.probe)
+        except CancelledError:
+            raise
+        except EgressDenied as error:
+            self._note(provider, "egress_denied", error.message)
+        except Exception as error:
+            self._note(provider, "network_error", self._words(error))
+        else:
+            self._note(provider, provider.probe.verdict(status), f"HTTP {status}")
+
+    def _words(self, error: Exception) -> str:
+        known = translate_dial(error, tunnelled=self._tunnelled)
+        if isinstance(error, ProxyError) or known.code != "internal_error":
+            return known.message
+        return type(error).__name__
+
+    def _note(self, provider: Provider, status: str, message: str) -> None:
+        self.results[provider.name] = {"status": status, "message": message}
+        level = "info" if status in ("valid", "skipped") else "warning"
+        self._log.log(
+            level,
+            "key_validation",
+            provider=provider.name,
+            status=status,
+            message=message,
+        )
+
+    def shown(self) -> dict[str, object]:
+        """The state as ``/health`` has it."""
+        return {"complete": self.complete, "results": self.results}

@@ -1,0 +1,62 @@
+"""The border: what other libraries fail with, as our errors."""
+
+import ssl
+from errno import EMFILE
+
+from twisted.internet import defer, error
+from twisted.trial.unittest import SynchronousTestCase
+
+from apiproxy.core.errors import EgressDenied
+from apiproxy.wire.failures import translate_dial
+
+
+def verification(message: str) -> ssl.SSLCertVerificationError:
+    """What a bad certificate gives."""
+    failure = ssl.SSLCertVerificationError(1, "long text")
+    failure.verify_message = message
+    return failure
+
+
+class TranslateTests(SynchronousTestCase):
+    """Who is to blame when a line could not be opened."""
+
+    def test_everything_a_dial_can_fail_with(self) -> None:
+        """First with an egress proxy in between, then without."""
+        for failure, tunnelled, direct in (
+            (
+                error.ConnectionRefusedError(),
+                "egress_unreachable",
+                "upstream_unreachable",
+            ),
+            (error.NoRouteError(), "egress_unreachable", "upstream_unreachable"),
+            (error.ConnectError(), "egress_unreachable", "upstream_unreachable"),
+            (error.DNSLookupError(), "egress_unreachable", "upstream_unreachable"),
+            (OSError(EMFILE, "x"), "egress_unreachable", "upstream_unreachable"),
+            (error.TimeoutError(), "egress_timeout", "upstream_timeout"),
+            (TimeoutError(), "egress_timeout", "upstream_timeout"),
+            (defer.TimeoutError(), "egress_timeout", "upstream_timeout"),
+            (error.ConnectionLost(), "egress_unreachable", "upstream_reset"),
+            (error.ConnectionAborted(), "egress_unreachable", "upstream_reset"),
+            (error.ConnectionDone(), "egress_unreachable", "upstream_reset"),
+            (defer.CancelledError(), "agent_gone", "agent_gone"),
+            (error.ConnectingCancelledError(None), "agent_gone", "agent_gone"),
+            (EgressDenied(), "egress_denied", "egress_denied"),
+            (verification("x"), "upstream_tls_failed", "upstream_tls_failed"),
+            (ssl.SSLError(1, "x"), "upstream_tls_failed", "upstream_tls_failed"),
+            (ZeroDivisionError(), "internal_error", "internal_error"),
+        ):
+            codes = [
+                translate_dial(failure, tunnelled=way).code for way in (True, False)
+            ]
+            self.assertEqual(codes, [tunnelled, direct], repr(failure))
+
+    def test_what_is_wrong_with_a_certificate_is_said(self) -> None:
+        """In OpenSSL's words, which hold no secret."""
+        found = translate_dial(verification("certificate has expired"), tunnelled=True)
+        self.assertTrue(found.message.endswith("(certificate has expired)"))
+        failed = ssl.SSLError(1, "x")
+        failed.reason = "WRONG_VERSION_NUMBER"
+        found = translate_dial(failed, tunnelled=True)
+        self.assertTrue(found.message.endswith("(wrong version number)"))
+        found = translate_dial(ssl.SSLError(1, "x"), tunnelled=True)
+        self.assertTrue(found.message.endswith("(handshake failed)"))
