@@ -31,6 +31,10 @@ _FAULTS: dict[int, type[EgressFault]] = {
 
 _SQUID_ERROR = re.compile(rb"(ERR_[A-Z0-9_]{1,60})\b")
 
+# Squid 5 answers 500 where its predecessors and successors answer 503, for instance when a
+# name cannot be resolved; its own name for the error is the same.
+_UNREACHABLE = frozenset({b"ERR_CANNOT_FORWARD", b"ERR_CONNECT_FAIL", b"ERR_DNS_FAIL"})
+
 
 def connect_request(authority: bytes, authorization: Secret | None) -> bytes:
     """The CONNECT request.
@@ -90,11 +94,13 @@ class ConnectHandshake:
 
 def _fault(status: int, squid_error: bytes | None) -> EgressFault:
     """The fault for a refused CONNECT, with Squid's own name for it where it gave one."""
+    known = _SQUID_ERROR.match(squid_error or b"")
+    if status == 500 and known is not None and known[1] in _UNREACHABLE:
+        status = 503
     kind = _FAULTS.get(status, EgressBadGateway)
     message = kind.default
     if status not in _FAULTS:
         message = f"The egress proxy answered CONNECT with {status}; see Squid's log."
-    known = _SQUID_ERROR.match(squid_error or b"")
     if known is not None:
         message = f"{message} (Squid: {known[1].decode('ascii')})"
     return kind(message)

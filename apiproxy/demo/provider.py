@@ -77,16 +77,22 @@ def whole(tokens: tuple[str, ...]) -> str:
 def events(tokens: tuple[str, ...], id: str) -> Iterator[Event]:
     """An answer as the events of the Responses API."""
     yield {"type": "response.created", "response": {"id": id, "model": MODEL}}
+    yield _output("output_item.added", item=_message(()))
     for token in tokens:
-        yield {"type": "response.output_text.delta", "output_index": 0, "delta": token}
-    item = _message(tokens)
-    yield {"type": "response.output_item.done", "output_index": 0, "item": item}
+        yield _output("output_text.delta", item_id="msg_demo", delta=token)
+    yield _output("output_item.done", item=_message(tokens))
     yield {"type": "response.completed", "response": _response(tokens, id)}
 
 
+def _output(kind: str, **more: object) -> Event:
+    return {"type": f"response.{kind}", "output_index": 0, "content_index": 0, **more}
+
+
 def _message(tokens: tuple[str, ...]) -> Event:
-    part = {"type": "output_text", "text": whole(tokens)}
-    return {"type": "message", "id": "m", "role": "assistant", "content": [part]}
+    content = [{"type": "output_text", "text": whole(tokens)}] if tokens else []
+    status = "completed" if tokens else "in_progress"
+    message = {"type": "message", "id": "msg_demo", "role": "assistant"}
+    return {**message, "status": status, "content": content}
 
 
 def _response(tokens: tuple[str, ...], id: str) -> Event:

@@ -111,7 +111,9 @@ class Show:
             f"  curl -N {base}/v1/responses"
             """ -d '{"model": "demo-1", "input": "hello", "stream": true}'\n"""
             f"  curl {base}/health\n"
-            f"  curl {other}/v1/models        # no key for it: says what to set\n\n"
+            f"  curl {other}/v1/models        # no key for it: says what to set\n"
+            "  CODEX_API_KEY=placeholder codex exec --skip-git-repo-check -m gpt-5.5"
+            f""" -c 'openai_base_url="{base}/v1"' hello </dev/null\n\n"""
             "For real: OPENAI_API_KEY=... twistd -n apiproxy\n\n"
             "apiproxy's log from now on:"
         )

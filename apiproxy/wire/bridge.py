@@ -52,6 +52,7 @@ class End(Protocol):
         passed: bytes that were handed on to the other side.
         full: whether this side does not read as fast as the other sends.
         gone: whether its connection is lost, or cut by us.
+        closed_first: whether the first Close of the two came from here.
     """
 
     other: "End"
@@ -71,6 +72,7 @@ class End(Protocol):
         self.passed = 0
         self.full = False
         self.gone = False
+        self.closed_first = False
         self._mask = mask
         self._lost = lost
         self._too_big: Callable[[], None] = lambda: None
@@ -108,6 +110,8 @@ class End(Protocol):
             self._too_big()
             return
         self.passed += len(data)
+        if self.scanner.closed and not self.other.scanner.closed:
+            self.closed_first = True
         self.other.line.write(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -285,7 +289,8 @@ class Bridge:
         exchange, agent, upstream = self.exchange, self._agent, self._upstream
         exchange.bytes_up, exchange.bytes_down = agent.passed, upstream.passed
         if exchange.phase is not Phase.CLOSED:
-            codes = (code, agent.scanner.close_code, upstream.scanner.close_code)
+            first = upstream if upstream.closed_first else agent
+            codes = (code, first.scanner.close_code, first.other.scanner.close_code)
             exchange.close_code = next((c for c in codes if c is not None), None)
             exchange.close(error)
 

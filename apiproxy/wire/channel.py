@@ -225,6 +225,11 @@ class AgentChannel(Protocol):
         """Whether the body of the present request has come whole."""
         return self.body_left == 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request, or only for the agent to hang up."""
+        return self.request is None and not self._closing
+
     # What the connection calls.
 
     def connectionMade(self) -> None:
@@ -416,8 +421,8 @@ class AgentChannel(Protocol):
         if self._drained is not None:
             return
         self._buffer = b""
-        if self.full:
-            self._closing = True  # when what is buffered has gone out
+        self._closing = self.full
+        if self._closing:  # when what is buffered has gone out
             return
         self._drained = 0
         self._since = self._seconds()
@@ -435,6 +440,14 @@ class AgentChannel(Protocol):
     def abort(self) -> None:
         """Close at once."""
         self._line.abortConnection()
+
+    def close(self) -> None:
+        """Close as soon as what is left has been sent, or at once in mid-request."""
+        if self.idle:
+            self._line.unregisterProducer()
+            self._line.loseConnection()
+        else:
+            self.abort()
 
     def give_away(self) -> tuple[Transport, bytes]:
         """Part with the connection, for another protocol to take.

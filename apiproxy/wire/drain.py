@@ -1,6 +1,6 @@
 """How we stop: take nothing new, let what runs end, abort the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -38,18 +38,19 @@ class Drain:
     async def _drain(self, grace: float) -> bool:
         for site in self._sites:
             site.drain()
-        await self._wait(grace)
+        end = self._clock.seconds() + grace
+        await self._wait(end, lambda: self.quiet or self._hurried)
         in_order = self.quiet
         for site in self._sites:
             site.abort()
             site.route.pool.close()
-        await self._wait(_SETTLE_SECONDS)
+        end = self._clock.seconds() + _SETTLE_SECONDS
+        await self._wait(end, lambda: all(site.empty for site in self._sites))
         return in_order
 
-    async def _wait(self, seconds: float) -> None:
-        """Until all is quiet, or time is up, or somebody is in a hurry."""
-        end = self._clock.seconds() + seconds
-        while not (self.quiet or self._hurried) and self._clock.seconds() < end:
+    async def _wait(self, end: float, over: Callable[[], bool]) -> None:
+        """Until it is over, or time is up."""
+        while not over() and self._clock.seconds() < end:
             await deferLater(self._clock, _LOOK_SECONDS, lambda: None)
 
     @property

@@ -158,9 +158,9 @@ class ProviderSite(Site):
         """Take nothing new; close what is idle."""
         self.draining = True
         for channel in list(self.channels):
-            if channel.request is None:
-                channel.abort()
-            else:
+            if channel.idle:
+                channel.linger()
+            elif channel.request is not None:
                 channel.request.keep = False
         for bridge in list(self.route.bridges):
             bridge.drain()
@@ -168,16 +168,19 @@ class ProviderSite(Site):
     def abort(self) -> None:
         """End what is still going on."""
         for channel in list(self.channels):
-            channel.abort()
+            channel.close()
         for bridge in list(self.route.bridges):
             bridge.abort(ShuttingDown())
 
     @property
     def quiet(self) -> bool:
         """Whether nothing is going on."""
-        return not self.route.bridges and all(
-            channel.request is None for channel in self.channels
-        )
+        return not self.route.bridges and all(channel.idle for channel in self.channels)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no agent is connected any more."""
+        return not self.route.bridges and not self.channels
 
     def __repr__(self) -> str:
         return (

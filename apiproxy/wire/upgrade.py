@@ -10,7 +10,7 @@ HTTP at once where trying again may help; 400 stops it where nothing can.
 
 import base64
 
-from apiproxy.core.errors import ProxyError, UpstreamMalformed
+from apiproxy.core.errors import InternalError, ProxyError, UpstreamMalformed
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.handshake import deflate_offers, handshake_fields
 from apiproxy.core.headers import Special, join, subprotocols
@@ -24,7 +24,7 @@ from apiproxy.wire.transport import Transport
 
 def upgrade_status(error: ProxyError) -> int:
     """The status by which a WebSocket client is refused."""
-    if error.status in (400, 413, 426, 429, 431):
+    if error.status in (400, 413, 426, 429, 431, 499):
         return error.status
     return 426 if error.retriable else 400
 
@@ -60,12 +60,15 @@ class Upgrade(Relay):
             self._route.handshakes.judge(
                 upstream, self._key, bool(self._offers), special
             )
+            self.exchange.answer(answer)
+            self._open(answer, special, protocol, upstream, rest)
         except UpstreamMalformed as error:
             upstream.abortConnection()
             self._finish(error)
-            return
-        self.exchange.answer(answer)
-        self._open(answer, special, protocol, upstream, rest)
+        except Exception as error:
+            self._route.complain("a WebSocket could not be opened", error)
+            upstream.abortConnection()
+            self._finish(InternalError())
 
     def _agreed_protocol(self, special: Special) -> bytes | None:
         """The subprotocol that upstream chose, which must be one that was offered."""

@@ -6,8 +6,8 @@ from errno import EMFILE
 from twisted.internet import defer, error
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.core.errors import EgressDenied
-from apiproxy.wire.failures import translate_dial
+from apiproxy.core.errors import EgressDenied, ProxyError
+from apiproxy.wire.failures import translate_dial, translate_tls
 
 
 def verification(message: str) -> ssl.SSLCertVerificationError:
@@ -60,3 +60,35 @@ class TranslateTests(SynchronousTestCase):
         self.assertTrue(found.message.endswith("(wrong version number)"))
         found = translate_dial(ssl.SSLError(1, "x"), tunnelled=True)
         self.assertTrue(found.message.endswith("(handshake failed)"))
+
+
+class TlsHandshakeTests(SynchronousTestCase):
+    """Who is to blame when a TLS handshake failed, which a tunnel must not blur."""
+
+    def test_everything_a_handshake_can_fail_with(self) -> None:
+        """First with the egress proxy itself, then with the provider behind it."""
+        for failure, proxy, provider in (
+            (verification("x"), "egress_unreachable", "upstream_tls_failed"),
+            (error.ConnectionLost(), "egress_unreachable", "upstream_reset"),
+            (error.ConnectionAborted(), "egress_unreachable", "upstream_reset"),
+            (defer.TimeoutError(), "egress_timeout", "upstream_timeout"),
+            (ZeroDivisionError(), "internal_error", "internal_error"),
+        ):
+            codes = []
+            for to_proxy in (True, False):
+                found = translate_tls(failure, to_proxy=to_proxy)
+                assert isinstance(found, ProxyError)
+                codes.append(found.code)
+            self.assertEqual(codes, [proxy, provider], repr(failure))
+
+    def test_a_handshake_nobody_waits_for(self) -> None:
+        """Is cancelled, and stays so."""
+        cancelled = defer.CancelledError()
+        self.assertIs(translate_tls(cancelled, to_proxy=False), cancelled)
+
+    def test_what_is_wrong_with_the_proxys_certificate_is_said(self) -> None:
+        """And that it is the proxy's."""
+        found = translate_tls(verification("certificate has expired"), to_proxy=True)
+        assert isinstance(found, ProxyError)
+        self.assertIn("egress proxy's certificate", found.message)
+        self.assertIn("(certificate has expired)", found.message)

@@ -1,5 +1,6 @@
 """TLS to the provider, with real certificates and no sockets."""
 
+import contextlib
 import ssl
 import warnings
 from collections.abc import Callable
@@ -112,10 +113,8 @@ class Peer:
 
     def bye(self) -> bytes:
         """A goodbye (close_notify), which is not delivered yet."""
-        try:
+        with contextlib.suppress(ssl.SSLError):
             self.tls.unwrap()
-        except ssl.SSLError:
-            pass
         return self._outgoing.read()
 
 
@@ -193,11 +192,11 @@ class TlsCase(SynchronousTestCase):
         """What connecting to this peer fails with; nothing may have been sent."""
         connecting = self.endpoint(peer, host=host).connect(Factory.forProtocol(Above))
         peer.pump()
-        failure = self.failureResultOf(connecting)
+        error: BaseException | None = self.failureResultOf(connecting).value
         self.assertEqual(peer.heard, b"")
         self.assertTrue(peer.transport.disconnected)
-        assert failure.value is not None
-        return failure.value
+        assert error is not None
+        return error
 
 
 class VerificationTests(TlsCase):
@@ -357,12 +356,7 @@ class HandshakeTests(TlsCase):
     def test_a_handshake_byte_by_byte(self) -> None:
         """It may be cut anywhere."""
         peer = self.peer()
-        deliver = peer.transport.deliver
-        peer.transport.deliver = (
-            lambda data: deliver(  # type: ignore[method-assign]
-                *[data[i : i + 1] for i in range(len(data))]
-            )
-        )
+        peer.transport.read_size = 1
         above = self.connect(peer)
         peer.send(b"hello")
         self.assertEqual(above.received, b"hello")
@@ -374,7 +368,7 @@ class HandshakeTests(TlsCase):
         peer = self.peer(context=context)
         connecting = self.endpoint(peer).connect(Factory.forProtocol(Above))
         deliver, held = peer.transport.deliver, bytearray()
-        peer.transport.deliver = held.extend  # type: ignore[method-assign, assignment]
+        peer.transport.deliver = held.extend  # type: ignore[method-assign,assignment]
         peer.pump()
         deliver(bytes(held))
         held.clear()

@@ -1,0 +1,1 @@
+"""The benchmark: apiproxy and its peers, in one run, on this machine."""

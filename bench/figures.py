@@ -1,0 +1,84 @@
+"""Statistics of few samples: medians with their spread, percentiles, ratios."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+
+@frozen
+class Spread:
+    """What a few samples say.
+
+    Attributes:
+        median: of them.
+        least: the smallest.
+        most: the largest.
+        count: how many there were.
+    """
+
+    median: float
+    least: float
+    most: float
+    count: int
+
+    @classmethod
+    def of(cls, samples: Iterable[float]) -> "Spread | None":
+        """The spread of these; None if there are none."""
+        values = sorted(samples)
+        if not values:
+            return None
+        return cls(statistics.median(values), values[0], values[-1], len(values))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of the values does not exceed.
+
+    Args:
+        values: sorted, at least one.
+        share: 0 to 1, such as 0.99.
+    """
+    rank = math.ceil(share * len(values))
+    return values[min(len(values), max(1, rank)) - 1]
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+    """How many times theirs ours is, by medians; None if there is nothing to compare."""
+    mine, yours = Spread.of(ours), Spread.of(theirs)
+    if mine is None or yours is None or yours.median <= 0:
+        return None
+    return mine.median / yours.median
+
+
+def drift(samples: Sequence[float]) -> float | None:
+    """Largest sample over the smallest; None where that says nothing."""
+    spread = Spread.of(samples)
+    if spread is None or spread.least <= 0:
+        return None
+    return spread.most / spread.least
+
+
+def rounds(names: Sequence[str], times: int) -> list[tuple[int, str]]:
+    """The order of measurements: every name once a round, every other round backwards.
+
+    What the machine does over the minutes then falls on all of them alike.
+
+    Args:
+        names: of the contestants.
+        times: how many rounds.
+    """
+    order = []
+    for number in range(times):
+        turn = list(names) if number % 2 == 0 else list(reversed(names))
+        order += [(number, name) for name in turn]
+    return order
+
+
+def digits(value: float) -> str:
+    """A figure with as many digits as it deserves: three, or all before the point."""
+    if value == 0:
+        return "0"
+    before = math.floor(math.log10(abs(value))) + 1
+    places = max(0, 3 - before) if before > 0 else 2
+    return f"{value:,.{min(places, 2)}f}"

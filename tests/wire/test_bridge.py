@@ -1,0 +1,441 @@
+"""What passes between the two ends of an open WebSocket, and how they close."""
+
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IPushProducer
+from zope.interface.verify import verifyObject
+
+from apiproxy.core.limits import Deadlines, Limits
+from tests.kit.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    close_payload,
+    frame,
+)
+from tests.kit.memory import DEADLINES, Agent, Bench, BenchCase, Upstream, answer, get
+from tests.kit.sockets import from_agent, opened, switch, upgrade
+
+MASKED = b"mask"
+ASKED = ["asked GET /v1/realtime", "forwarded, fresh line", "answering 101"]
+HELLO = frame(TEXT, b"hello", mask=MASKED)
+HI = frame(TEXT, b"hi")
+
+
+def close(code: int, reason: str = "", mask: bytes | None = None) -> bytes:
+    """A Close."""
+    return frame(CLOSE, close_payload(code, reason), mask=mask)
+
+
+class BridgeCase(BenchCase):
+    def start(self, **how: object) -> tuple[Bench, Agent, Upstream]:
+        """An open socket."""
+        bench = self.bench(**how)
+        agent, line = opened(bench)
+        return bench, agent, line
+
+    def assert_ended(self, bench: Bench, end: str, code: int | None) -> None:
+        """It is over, and this is what the log will say."""
+        self.assertEqual(bench.told, [*ASKED, end])
+        self.assertEqual(bench.story.exchanges[0].close_code, code)
+        self.assertEqual(bench.site.route.bridges, set())
+        self.assertEqual((bench.census.live, bench.pool.busy), (0, 0))
+        self.assertEqual(bench.site.channels, set())
+
+
+class PassingTests(BridgeCase):
+    """Bytes are handed on as they arrive."""
+
+    def test_frames_of_all_kinds(self) -> None:
+        """Masked or not, compressed, fragmented, reserved bits, foreign pings."""
+        bench, agent, line = self.start()
+        up = [
+            HELLO,
+            frame(BINARY, b"x" * 70_000, mask=MASKED),
+            frame(TEXT, b"one", fin=False, mask=MASKED),
+            frame(PING, b"theirs", mask=MASKED),
+            frame(CONTINUATION, b"two", mask=MASKED),
+            frame(TEXT, b"squeezed", rsv=4, mask=MASKED),
+            frame(PONG, b"unasked", mask=MASKED),
+            frame(0x3, b"odd"),
+        ]
+        down = [
+            HI,
+            frame(PING, b"p"),
+            frame(PONG, b"theirs"),
+            frame(BINARY, b"y" * 200),
+        ]
+        agent.send(*up)
+        line.send(*down)
+        self.assertEqual(line.received, b"".join(up))
+        self.assertEqual(agent.received, b"".join(down))
+        agent.leave()
+        exchange = bench.story.exchanges[0]
+        self.assertEqual(
+            (exchange.bytes_up, exchange.bytes_down),
+            (len(line.received), len(agent.received)),
+        )
+
+    def test_pieces_go_on_as_they_come(self) -> None:
+        """Half a frame is not held back; at most its head is."""
+        _, agent, line = self.start()
+        for byte in HELLO:
+            agent.send(bytes((byte,)))
+        self.assertEqual(line.received, HELLO)
+        line.send(HI[:3])
+        self.assertEqual(agent.received, HI[:3])
+
+    def test_its_ends_are_producers(self) -> None:
+        """So that each is told when its connection is full."""
+        _, agent, line = self.start()
+        for transport in (agent.transport, line.transport):
+            self.assertTrue(verifyObject(IPushProducer, transport.producer))
+
+    def test_repr_says_where_it_is(self) -> None:
+        """For whoever debugs."""
+        bench, agent, _ = self.start()
+        agent.send(HELLO + HELLO[:8])
+        (bridge,) = bench.site.route.bridges
+        self.assertEqual(
+            repr(bridge),
+            "<Bridge <Exchange id-1 acme ANSWERING 0.0s 0↑ 0↓>"
+            " agent <FrameScanner 1 messages, 3 bytes to go>"
+            " upstream <FrameScanner 0 messages, between frames>>",
+        )
+
+
+class BackPressureTests(BridgeCase):
+    """A slow side slows the other down."""
+
+    def test_both_ways(self) -> None:
+        """Nothing is gathered, and all goes on when it reads again."""
+        for way in ("down", "up"):
+            _, agent, line = self.start()
+            slow, fast = (agent, line) if way == "down" else (line, agent)
+            slow.transport.high_water = 1000
+            slow.stall()
+            data = frame(BINARY, b"x" * 300_000)
+            fast.send(data)
+            self.assertTrue(fast.transport.paused)
+            self.assertLess(slow.transport.buffered, 140_000)
+            slow.flow()
+            self.assertFalse(fast.transport.paused)
+            self.assertEqual(slow.received, data)
+
+    def test_a_side_that_stalls_for_good(self) -> None:
+        """The socket is cut after a while."""
+        bench, agent, line = self.start()
+        agent.transport.high_water = 1000
+        agent.stall()
+        line.send(frame(BINARY, b"x" * 5000))
+        for _ in range(20):
+            bench.wait(2)
+            agent.send(HELLO)
+        self.assertEqual(agent.state, "open")
+        bench.wait(3)
+        self.assertEqual((agent.state, line.state), ("aborted", "aborted"))
+        self.assert_ended(bench, "closed 101 upstream_timeout", None)
+
+    def test_an_answer_still_in_the_buffer_is_not_in_the_way(self) -> None:
+        """A socket opened on a connection that is still full."""
+        bench = self.bench()
+        agent = bench.agent(high_water=100)
+        agent.send(get())
+        agent.stall()
+        bench.line().send(answer(b"x" * 500))
+        agent.flow()
+        agent.send(upgrade())
+        agent.stall()
+        bench.line().send(switch() + HI)
+        agent.flow()
+        self.assertTrue(agent.received.endswith(HI))
+
+
+class CloseTests(BridgeCase):
+    """Close codes and reasons are carried across."""
+
+    def test_the_agent_closes(self) -> None:
+        """Upstream answers, and hangs up; then we do."""
+        bench, agent, line = self.start()
+        asked = close(4001, "enough", MASKED)
+        agent.send(asked)
+        self.assertEqual(line.received, asked)
+        line.send(close(4001, "enough"))
+        self.assertEqual(agent.received, close(4001, "enough"))
+        line.leave()
+        self.assertEqual(agent.state, "ended")
+        agent.leave()
+        self.assert_ended(bench, "closed 101", 4001)
+
+    def test_upstream_closes(self) -> None:
+        """The agent answers; its code is not that which counts."""
+        bench, agent, line = self.start()
+        line.send(close(1008, "policy"))
+        self.assertEqual(agent.received, close(1008, "policy"))
+        agent.send(close(1000, "", MASKED))
+        self.assertEqual(line.received, close(1000, "", MASKED))
+        agent.leave()
+        line.leave()
+        self.assert_ended(bench, "closed 101", 1008)
+
+    def test_an_empty_close(self) -> None:
+        """It ended normally, without a code."""
+        bench, agent, line = self.start()
+        agent.send(frame(CLOSE, mask=MASKED))
+        line.send(frame(CLOSE))
+        line.leave()
+        agent.leave()
+        self.assert_ended(bench, "closed 101", None)
+
+    def test_an_agent_that_just_leaves(self) -> None:
+        """By FIN or RST, even in the middle of a frame: it ended normally."""
+        for reason in (None, ConnectionLost()):
+            for last in (b"", HELLO, HELLO[:8]):
+                bench, agent, line = self.start()
+                agent.send(last)
+                agent.leave(reason)
+                self.assertEqual(line.received, last)
+                self.assertEqual(line.state, "ended")
+                line.leave()
+                self.assert_ended(bench, "closed 101", None)
+
+    def test_a_provider_that_just_leaves(self) -> None:
+        """The agent gets 1011 and a FIN."""
+        for reason in (None, ConnectionLost()):
+            bench, agent, line = self.start()
+            line.send(HI)
+            line.leave(reason)
+            self.assertEqual(
+                agent.received, HI + close(1011, "upstream closed the connection")
+            )
+            self.assertEqual(agent.state, "ended")
+            agent.send(HELLO)
+            agent.leave()
+            self.assert_ended(bench, "closed 101 upstream_reset", None)
+
+    def test_a_provider_that_leaves_in_mid_frame(self) -> None:
+        """Nothing can be said in between: a cut."""
+        bench, agent, line = self.start()
+        line.send(HI[:3])
+        line.leave()
+        self.assertEqual((agent.received, agent.state), (HI[:3], "aborted"))
+        self.assert_ended(bench, "closed 101 upstream_reset", None)
+
+    def test_a_provider_that_leaves_in_the_middle_of_a_head(self) -> None:
+        """That part was held back, so a Close can be said."""
+        _, agent, line = self.start()
+        line.send(HI + frame(BINARY, b"x" * 200)[:3])
+        line.leave()
+        self.assertTrue(agent.received.startswith(HI + close(1011, "up")[:1]))
+        self.assertEqual(agent.state, "ended")
+
+    def test_a_provider_that_leaves_a_full_agent(self) -> None:
+        """Nobody knows when it will read again: a cut."""
+        bench, agent, line = self.start()
+        agent.transport.high_water = 10
+        agent.stall()
+        line.send(frame(BINARY, b"x" * 100))
+        line.transport.paused = False
+        line.leave()
+        self.assertEqual(agent.state, "aborted")
+        self.assert_ended(bench, "closed 101 upstream_reset", None)
+
+    def test_a_side_that_does_not_hang_up(self) -> None:
+        """It is cut off after a while, and only then forgotten."""
+        bench, agent, line = self.start()
+        agent.send(close(1000, "", MASKED))
+        agent.leave()
+        self.assertEqual(line.state, "ended")
+        bench.wait(10)
+        self.assertEqual(len(bench.site.route.bridges), 1)
+        bench.wait(2)
+        self.assertEqual(line.state, "aborted")
+        self.assert_ended(bench, "closed 101", 1000)
+
+    def test_what_comes_after_the_end_goes_nowhere(self) -> None:
+        """The other side is gone."""
+        bench, agent, line = self.start()
+        agent.leave()
+        line.send(HI)
+        self.assertEqual(agent.received, b"")
+        line.leave()
+        self.assert_ended(bench, "closed 101", None)
+
+
+class SizeTests(BridgeCase):
+    """Messages over the limit."""
+
+    def test_from_the_agent(self) -> None:
+        """It gets 1009; upstream is not left with half of it."""
+        for frames in (
+            [frame(BINARY, b"x" * 101, mask=MASKED)],
+            [
+                frame(BINARY, b"x" * 60, fin=False, mask=MASKED),
+                frame(CONTINUATION, b"x" * 41, mask=MASKED),
+            ],
+        ):
+            bench, agent, line = self.start(limits=Limits(message=100))
+            agent.send(*frames)
+            self.assertEqual(
+                agent.received,
+                close(1009, "message too big; see APIPROXY_MAX_MESSAGE_BYTES"),
+            )
+            self.assertEqual(agent.state, "ended")
+            self.assertIn(line.state, ("ended", "aborted"))
+            agent.send(b"x" * 1000)
+            agent.leave()
+            if line.state == "ended":
+                line.leave()
+            self.assert_ended(bench, "closed 101", 1009)
+
+    def test_a_message_of_just_the_limit(self) -> None:
+        """Passes."""
+        _, agent, line = self.start(limits=Limits(message=100))
+        agent.send(frame(BINARY, b"x" * 100, mask=MASKED))
+        line.send(frame(BINARY, b"x" * 100))
+        self.assertEqual((agent.state, line.state), ("open", "open"))
+
+    def test_from_upstream(self) -> None:
+        """The agent learns that something was wrong; nothing of it is passed on."""
+        bench, agent, line = self.start(limits=Limits(message=100))
+        line.send(HI)
+        line.send(frame(BINARY, b"x" * 101))
+        self.assertTrue(agent.received.startswith(HI))
+        self.assertNotIn(b"xx", agent.received)
+        self.assertIn(agent.state, ("ended", "aborted"))
+        if agent.state == "ended":
+            agent.leave()
+        if line.state == "ended":
+            line.leave()
+        self.assert_ended(bench, "closed 101", 1009)
+
+
+class PingTests(BridgeCase):
+    """Idle legs."""
+
+    def test_we_ping_who_is_silent_and_keep_its_pong(self) -> None:
+        """Each side for itself; the other side sees nothing of it."""
+        bench, agent, line = self.start()
+        bench.wait(11)
+        self.assertEqual(agent.take(), frame(PING, b"apiproxy-0"))
+        self.assertEqual(from_agent(line.take()), frame(PING, b"apiproxy-0"))
+        agent.send(frame(PONG, b"apiproxy-0", mask=MASKED))
+        line.send(frame(PONG, b"apiproxy-0"))
+        self.assertEqual((agent.take(), line.take()), (b"", b""))
+        agent.send(HELLO)
+        self.assertEqual(line.take(), HELLO)
+
+    def test_only_the_silent_side(self) -> None:
+        """The one that talks needs no ping."""
+        bench, agent, line = self.start()
+        for _ in range(25):
+            bench.wait(1)
+            line.send(HI)
+        self.assertEqual(line.received, b"")
+        self.assertEqual(agent.received.count(b"apiproxy-0"), 2)
+
+    def test_foreign_pings_and_pongs_pass(self) -> None:
+        """Even while one of ours is on its way; one that is cut in pieces too."""
+        bench, agent, line = self.start()
+        bench.wait(11)
+        agent.take()
+        line.take()
+        ours = frame(PONG, b"apiproxy-0", mask=MASKED)
+        pieces = HELLO + frame(PONG, b"theirs", mask=MASKED) + ours + HELLO
+        for byte in pieces:
+            agent.send(bytes((byte,)))
+        self.assertEqual(line.received, pieces.replace(ours, b""))
+
+    def test_no_ping_in_the_middle_of_a_frame(self) -> None:
+        """It waits for the end of what is passing that way."""
+        bench, agent, line = self.start()
+        line.send(HI[:3])
+        bench.wait(15)
+        self.assertEqual(agent.take(), HI[:3])
+        line.send(HI[3:])
+        bench.wait(10)
+        self.assertTrue(agent.received.startswith(HI[3:] + b"\x89"))
+
+    def test_pings_can_be_switched_off(self) -> None:
+        """Then only silence is watched."""
+        bench, agent, line = self.start(deadlines=Deadlines(ping=0, silence=30))
+        bench.wait(29)
+        self.assertEqual((agent.received, line.received), (b"", b""))
+
+    def test_a_side_that_answers_no_ping(self) -> None:
+        """It is dead, and so is the socket."""
+        bench, agent, line = self.start()
+        for _ in range(32):
+            bench.wait(1)
+            agent.send(HELLO)
+        self.assertEqual((agent.state, line.state), ("aborted", "aborted"))
+        self.assert_ended(bench, "closed 101 upstream_timeout", None)
+
+    def test_a_socket_on_which_only_pongs_move_lives(self) -> None:
+        """For hours."""
+        bench, agent, line = self.start()
+        for _ in range(60):
+            bench.wait(2)
+            for side, mask in ((agent, MASKED), (line, None)):
+                if b"apiproxy-" in side.received or len(side.received) > 6:
+                    side.take()
+                    heard = side.transport.protocol.heard  # type: ignore[union-attr]
+                    payload = b"apiproxy-%d" % heard
+                    side.send(frame(PONG, payload, mask=mask))
+        self.assertEqual((agent.state, line.state), ("open", "open"))
+
+
+class DrainTests(BridgeCase):
+    """We shut down."""
+
+    def test_it_closes_between_messages(self) -> None:
+        """1001 to both, once nobody has spoken for a second."""
+        bench, agent, line = self.start()
+        line.send(HI)
+        bench.wait(1)
+        bench.site.drain()
+        line.send(HI[:3])
+        self.assertFalse(bench.site.quiet)
+        line.send(HI[3:])
+        bench.wait(1)
+        self.assertEqual(agent.take(), HI * 2)
+        bench.wait(2)
+        self.assertEqual(agent.received, close(1001, "apiproxy is shutting down"))
+        self.assertEqual(from_agent(line.received), close(1001))
+        agent.leave()
+        line.leave()
+        self.assert_ended(bench, "closed 101", 1001)
+        self.assertTrue(bench.site.quiet)
+
+    def test_it_is_cut_if_it_does_not_end(self) -> None:
+        """After the grace."""
+        bench, agent, line = self.start()
+        bench.site.drain()
+        bench.site.abort()
+        bench.turn()
+        self.assertEqual((agent.state, line.state), ("aborted", "aborted"))
+        self.assert_ended(bench, "closed 101 shutting_down", None)
+
+    def test_a_side_that_has_closed_gets_no_second_close(self) -> None:
+        """Its own is enough."""
+        bench, agent, line = self.start()
+        line.send(close(1000))
+        bench.site.drain()
+        bench.wait(3)
+        self.assertEqual(agent.received, close(1000))
+        agent.leave()
+        line.leave()
+        self.assert_ended(bench, "closed 101", 1001)
+
+    def test_closing_twice(self) -> None:
+        """Changes nothing."""
+        bench, agent, line = self.start()
+        (bridge,) = bench.site.route.bridges
+        bridge.close(1001, b"once")
+        bridge.close(1011, b"twice")
+        self.assertEqual(agent.received, close(1001, "once"))
+        agent.leave()
+        line.leave()
+        self.assert_ended(bench, "closed 101", 1001)

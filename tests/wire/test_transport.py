@@ -1,0 +1,42 @@
+"""What is set on every connection."""
+
+import socket
+from typing import cast
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.protocol import Protocol
+from twisted.trial.unittest import SynchronousTestCase
+
+from apiproxy.wire.transport import Transport, transport_of, tune
+from tests.kit.memory import MemoryTransport
+
+
+class TuneTests(SynchronousTestCase):
+    """Small writes at once; a dead host is found."""
+
+    def test_a_tcp_connection(self) -> None:
+        """Probes after a minute of silence, five of them."""
+        transport = MemoryTransport(Protocol())
+        tune(cast(Transport, transport))
+        self.assertEqual((transport.no_delay, transport.keep_alive), (True, True))
+        self.assertEqual(
+            transport.handle.options,
+            [
+                (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+                (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 20),
+                (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 5),
+            ],
+        )
+
+    def test_a_unix_socket(self) -> None:
+        """It has none of these."""
+        transport = MemoryTransport(Protocol(), host=UNIXAddress(b"/run/x"))
+        tune(cast(Transport, transport))
+        self.assertIsNone(transport.no_delay)
+        self.assertEqual(transport.handle.options, [])
+
+    def test_the_transport_of_a_protocol(self) -> None:
+        """It is what ``makeConnection`` gave it."""
+        protocol = Protocol()
+        transport = MemoryTransport(protocol)
+        self.assertIs(transport_of(protocol), transport)
