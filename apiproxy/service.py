@@ -319,13 +319,21 @@ class Proxy(Service):
         Ports stay as they are; a provider that would need another one needs a restart.
         """
         self._notify("RELOADING=1")
-        for name, route in self._routes(settings).items():
+        try:
+            self._put_in_force(settings)
+        finally:
+            self._notify("READY=1")
+
+    def _put_in_force(self, settings: Settings) -> None:
+        routes = self._routes(settings)
+        for name in self.sites.keys() - routes.keys():
+            self._warn_of_restart(name)
+        for name, route in routes.items():
             site = self.sites.get(name)
             if site is None or _needs_restart(site.route.provider, route.provider):
                 route.pool.close()
                 self._watch.remove(route.pool)
-                message = "its listener changes only by a restart"
-                self._log.log("warning", "reload", provider=name, message=message)
+                self._warn_of_restart(name)
             else:
                 self._replace(site, route)
         self.settings = evolve(settings, bind=self.settings.bind)
@@ -333,7 +341,10 @@ class Proxy(Service):
         for site in self.sites.values():
             site.endpoints = self._endpoints(site.route.provider, shared)
         self._log.log("info", "reload", message="settings are in force")
-        self._notify("READY=1")
+
+    def _warn_of_restart(self, name: str) -> None:
+        message = "its listener changes only by a restart"
+        self._log.log("warning", "reload", provider=name, message=message)
 
     def _replace(self, site: ProviderSite, route: Route) -> None:
         old = site.route

@@ -4,10 +4,10 @@ import os
 import resource
 import signal
 import socket
-import sys
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from apiproxy.service import PortTaken, Proxy
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.sink import StdoutSink
 from apiproxy.telemetry.twisted_events import TwistedEvents
+from apiproxy.wire.tls import trust
 
 EXIT_CONFIGURATION = 1
 EXIT_PORT_TAKEN = 2
@@ -78,15 +79,29 @@ def read_settings(path: str | None, environ: dict[str, str]) -> Settings:
     Raises:
         ConfigurationError: with every problem there is.
     """
+    environ = dict(environ)
     path = path or environ.get("APIPROXY_CONFIG")
+    environ.pop("APIPROXY_CONFIG", None)  # it says where settings are, and is none
     try:
         toml = Path(path).read_bytes() if path else None
     except OSError as error:
         problem = f"--config: {path} cannot be read: {error.strerror}"
         raise ConfigurationError([problem]) from error
-    return Settings.read(
+    settings = Settings.read(
         environ, toml, lambda name: Path(name).read_bytes(), lambda: str(uuid.uuid4())
     )
+    _check_authorities("SSL_CERT_FILE", settings.ssl_cert_file)
+    _check_authorities("APIPROXY_CA_FILE", settings.ca_file)
+    return settings
+
+
+def _check_authorities(name: str, path: str | None) -> None:
+    """See that OpenSSL can use the file that this variable names."""
+    try:
+        trust(*[path] if path else [])
+    except OSError as error:  # ssl.SSLError is one
+        problem = f"{name}: there is no usable certificate in {path}"
+        raise ConfigurationError([problem]) from error
 
 
 def _read_or_exit(path: str | None, environ: dict[str, str]) -> Settings:
@@ -94,8 +109,14 @@ def _read_or_exit(path: str | None, environ: dict[str, str]) -> Settings:
         return read_settings(path, environ)
     except ConfigurationError as error:
         for problem in error.problems:
-            sys.stderr.write(f"apiproxy: {problem}\n")
+            _say(problem)
         raise SystemExit(EXIT_CONFIGURATION) from None
+
+
+def _say(sentence: str) -> None:
+    """Tell whoever watches standard error, which twistd sends into the log."""
+    with suppress(OSError):
+        os.write(2, f"apiproxy: {sentence}\n".encode(errors="replace"))
 
 
 class _Process(Proxy):
@@ -122,8 +143,9 @@ class _Process(Proxy):
         try:
             super().privilegedStartService()
         except PortTaken as error:
+            self._log.log("error", "startup", message=str(error))
             self._options["sink"].flush()
-            sys.stderr.write(f"apiproxy: {error}\n")
+            _say(str(error))
             raise SystemExit(EXIT_PORT_TAKEN) from None
         self._reactor.callWhenRunning(self._catch_signals)
 
@@ -181,7 +203,7 @@ def notifier(address: str | None) -> Callable[[str], None]:
             try:
                 datagram.sendto((state + stamp).encode("ascii"), path)
             except OSError as error:
-                sys.stderr.write(f"apiproxy: cannot notify {address}: {error}\n")
+                _say(f"cannot notify {address}: {error}")
 
     return notify
 

@@ -57,6 +57,15 @@ def family(pid: int, root: Path = _PROC) -> list[int]:
     return found
 
 
+def started(pid: int, root: Path = _PROC) -> int | None:
+    """When a process began, in ticks since boot; None if there is no such process.
+
+    A pid alone may have been given to another in the meantime; together they are unique.
+    """
+    text = _read(root / str(pid) / "stat")
+    return int(text.rpartition(")")[2].split()[19]) if text else None
+
+
 def cpu_seconds(pid: int, root: Path = _PROC) -> float:
     """CPU seconds, user and system, that a process and its children have used."""
     return sum(_cpu_ns(root / str(one)) for one in family(pid, root)) / 1e9

@@ -1,5 +1,6 @@
 """Processes that are started here, pinned to a core, and ended whatever happens."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from bench.proc import family
+from bench.proc import family, started
 
 _POLL_SECONDS = 0.005
 _PATIENCE_SECONDS = 5.0
@@ -62,7 +63,8 @@ class Running:
         Args:
             patience: seconds until it is killed.
         """
-        members = family(self.pid) if self.alive else []
+        below = family(self.pid)[1:] if self.alive else []
+        born = {pid: started(pid) for pid in below}
         if self.alive:
             self._process.terminate()
             try:
@@ -70,21 +72,13 @@ class Running:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        for pid in members[1:]:
-            _kill_orphan(pid)
+        for pid, when in born.items():
+            if when is not None and started(pid) == when:  # it outlived its parent
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-
-
-def _kill_orphan(pid: int) -> None:
-    """A child that outlived its parent; by now init's, or gone."""
-    try:
-        parent = family(1)
-        if pid in parent:
-            os.kill(pid, signal.SIGKILL)
-    except OSError:
-        return
 
 
 class Stage:

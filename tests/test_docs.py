@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import fields_dict
 from twisted.trial.unittest import SynchronousTestCase
 
+from apiproxy.config import Settings
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.limits import Deadlines
 from apiproxy.providers.table import BUILT_IN
@@ -20,6 +21,7 @@ from apiproxy.wire.upgrade import upgrade_status
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- apiproxy settings -->\n\n", "\n<!-- end -->"
 
+TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -83,7 +85,9 @@ class DocsTests(SynchronousTestCase):
         """The list of metrics has all of them."""
         exposed = Counters(now=float, version="1").as_text().decode()
         names = set(re.findall(r"^# TYPE (\w+)", exposed, re.MULTILINE))
-        listed = set(re.findall(r"^\| `(apiproxy_\w+)`", read("docs/operations.md"), re.M))
+        listed = set(
+            re.findall(r"^\| `(apiproxy_\w+)`", read("docs/operations.md"), re.M)
+        )
         self.assertEqual(listed, names)
 
     def test_ports(self) -> None:
@@ -91,6 +95,12 @@ class DocsTests(SynchronousTestCase):
         ports = {cells[0] for cells in rows(read("README.md"))}
         for blueprint in BUILT_IN:
             self.assertIn(str(blueprint.port), ports)
+
+    def test_toml(self) -> None:
+        """Every example of a configuration file is one."""
+        for page in (ROOT / "docs").glob("*.md"):
+            for toml in TOML.findall(page.read_text(encoding="utf-8")):
+                Settings.read({}, toml.encode(), lambda path: b"x", lambda: "id")
 
     def test_links(self) -> None:
         """What is pointed at is there."""
@@ -102,7 +112,9 @@ class DocsTests(SynchronousTestCase):
         """A file of ours that a page names in backquotes exists."""
         for page in (ROOT / "docs").glob("*.md"):
             text = page.read_text(encoding="utf-8")
-            for name in re.findall(r"`((?:apiproxy|tests|deploy|docs)/[\w./-]+)`", text):
+            for name in re.findall(
+                r"`((?:apiproxy|tests|deploy|docs)/[\w./-]+)`", text
+            ):
                 self.assertTrue((ROOT / name).exists(), f"{page}: {name}")
 
 

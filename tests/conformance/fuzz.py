@@ -7,6 +7,7 @@ and reason of the server's Close, and whether the close was clean.
 
 import asyncio
 import json
+import os
 import sys
 
 from kosoku import FailureError, run_fuzzingclient
@@ -34,4 +35,6 @@ async def fuzz(url: str, at_once: int, cases: list[str]) -> list[list[object]]:
 
 if __name__ == "__main__":
     url, at_once, *cases = sys.argv[1:]
-    print(json.dumps(asyncio.run(fuzz(url, int(at_once), cases))))
+    print(json.dumps(asyncio.run(fuzz(url, int(at_once), cases))), flush=True)
+    # kosoku 0.1.0 has threads that may still want Python while Python ends, and then abort it.
+    os._exit(0)

@@ -110,7 +110,6 @@ class AutobahnTests(LoopbackCase):
                     "OPENAI_API_TARGET": f"api.openai.com:{port}",
                     "HTTPS_PROXY": squid.url,
                     "APIPROXY_CA_FILE": str(authority().pem),
-                    "APIPROXY_VALIDATE_KEYS": "off",
                     "APIPROXY_GRACE_SECONDS": "5",
                 },
             )

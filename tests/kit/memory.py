@@ -130,8 +130,8 @@ class MemoryTransport(HonestTransport):
         self.handle = _Handle()
         super().__init__(protocol, **arguments)
 
-    def getHandle(self) -> _Handle:
-        """What stands for the socket."""
+    def getHandle(self) -> Any:
+        """What stands for the socket, of which only ``setsockopt`` is used."""
         return self.handle
 
 

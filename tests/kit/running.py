@@ -154,7 +154,8 @@ class Service(Program):
         """
         await super().start()
         while not any(
-            line["event"] == "startup" and line["level"] == "info" for line in self.lines
+            line["event"] == "startup" and line["level"] == "info"
+            for line in self.lines
         ):
             await self.changed()
 
@@ -204,7 +205,10 @@ async def ran(program: Program) -> Ran:
 
 
 async def told(
-    reactor: IReactor, module: str, *arguments: str, environ: Mapping[str, str] | None = None
+    reactor: IReactor,
+    module: str,
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
 ) -> Any:
     """What a module of the tests, run as a program, prints: one value as JSON.
 

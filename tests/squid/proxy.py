@@ -267,16 +267,22 @@ class LiveProxy:
 
     @property
     def leftovers(self) -> list[str]:
-        """What is still going on, or went wrong inside."""
+        """What is still going on."""
         proxy = self.proxy
         left = [repr(proxy.census)] if proxy.census.live else []
         for site in proxy.sites.values():
             if site.channels or site.route.bridges or site.route.pool.busy:
                 left.append(f"{site!r} {site.channels} {site.route.bridges}")
-        for line in self.lines:
-            if line["event"] == "exception" or "traceback" in line:
-                left.append(str(line))
         return left
+
+    @property
+    def bugs(self) -> list[dict[str, Any]]:
+        """The lines about what nobody foresaw."""
+        return [
+            line
+            for line in self.lines
+            if line["event"] == "exception" or "traceback" in line
+        ]
 
 
 def read_settings(environ: Mapping[str, str], toml: bytes | None = None) -> Settings:
@@ -382,6 +388,7 @@ class SquidCase(LoopbackCase):
             "APIPROXY_CA_FILE": str(authority().pem),
             "APIPROXY_GRACE_SECONDS": "0",
             "APIPROXY_LOG_LEVEL": "debug",
+            "APIPROXY_VALIDATE_KEYS": "off",
             **_DEFAULT_PORTS,
         }
         for known in PROVIDERS:
@@ -433,6 +440,7 @@ class SquidCase(LoopbackCase):
         while self.proxy.leftovers and self.reactor.seconds() < end:
             await self.turn()
         self.assertEqual(self.proxy.leftovers, [])
+        self.assertEqual(self.proxy.bugs, [])
         ids = [line["request_id"] for line in self.proxy.outcomes]
         self.assertEqual(len(ids), len(set(ids)), "an exchange ended twice")
         begun = [

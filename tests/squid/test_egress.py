@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 
 from attrs import frozen
+from twisted.internet.defer import Deferred, gatherResults
 
 from apiproxy.config import ConfigurationError
 from tests.kit import connect, provider as kit
@@ -12,7 +13,15 @@ from tests.kit.http import Response
 from tests.kit.provider import Provider, websocket
 from tests.kit.squid import Squid
 from tests.kit.tls import HOSTS as NAMES, Identity, authority
-from tests.squid.proxy import OPENAI, PROVIDERS, Known, SquidCase, about, read_settings
+from tests.squid.proxy import (
+    HOSTS,
+    OPENAI,
+    PROVIDERS,
+    Known,
+    SquidCase,
+    about,
+    read_settings,
+)
 
 
 @frozen
@@ -38,14 +47,18 @@ class Told:
 
 
 class EgressCase(SquidCase):
-    async def told(self, expected: Told, providers: Sequence[Known] = PROVIDERS) -> None:
+    async def told(
+        self, expected: Told, providers: Sequence[Known] = PROVIDERS
+    ) -> None:
         """See that agents on these ports are told just this, on HTTP and on WebSocket."""
         for known in providers:
             for body in (None, b"{}"):
                 with about((known.name, expected.code)):
                     method = b"GET" if body is None else b"POST"
                     response = await self.ask(known, method, body=body)
-                    self.assertEqual(response.status, expected.status, bytes(response.body))
+                    self.assertEqual(
+                        response.status, expected.status, bytes(response.body)
+                    )
                     self.compare(known, response, expected)
             with about((known.name, expected.code, "upgrade")):
                 agent = await self.agent(known.name)
@@ -66,7 +79,9 @@ class EgressCase(SquidCase):
         retry = response.get(b"x-should-retry")
         self.assertEqual(retry, None if expected.retriable else b"false")
         line = self.proxy.outcomes[-1]
-        self.assertEqual((line["error"], line["status"]), (expected.code, response.status))
+        self.assertEqual(
+            (line["error"], line["status"]), (expected.code, response.status)
+        )
         self.assertEqual(line["request_id"].encode(), response.get(b"x-request-id"))
 
 
@@ -78,8 +93,11 @@ HOST_TIMEOUT = Told(504, "egress_host_timeout", True, "connect_timeout")
 UNREACHABLE = Told(502, "egress_unreachable", True, "HTTPS_PROXY")
 SILENT = Told(504, "egress_timeout", True, "APIPROXY_CONNECT_SECONDS")
 NOT_A_PROXY = Told(502, "egress_protocol_error", False, "HTTPS_PROXY")
+TOO_EARLY = Told(502, "egress_protocol_error", False, "before its turn")
+PROXY_CERTIFICATE = Told(502, "egress_unreachable", True, "APIPROXY_CA_FILE")
 TLS_FAILED = Told(502, "upstream_tls_failed", False, "APIPROXY_CA_FILE")
 RESET = Told(502, "upstream_reset", True, "")
+TLS_SILENT = Told(504, "upstream_timeout", True, "APIPROXY_TLS_SECONDS")
 PROVIDER_SILENT = Told(504, "upstream_timeout", True, "APIPROXY_FIRST_BYTE_SECONDS")
 PROVIDER_UNREACHABLE = Told(502, "upstream_unreachable", True, "*_API_TARGET")
 PROVIDER_MALFORMED = Told(502, "upstream_malformed", True, "")
@@ -92,7 +110,9 @@ class RealSquidTests(EgressCase):
         await self.told(DENIED)
         self.assertEqual(self.provider.connections, [])
         lines = await self.squid.logged(3 * len(PROVIDERS))
-        self.assertEqual({(line.status, line.outcome) for line in lines}, {(403, "TCP_DENIED")})
+        self.assertEqual(
+            {(line.status, line.outcome) for line in lines}, {(403, "TCP_DENIED")}
+        )
 
     async def test_a_squid_that_wants_a_password(self) -> None:
         """Without user info in HTTPS_PROXY the agent's operator is told to put it there."""
@@ -123,19 +143,27 @@ class RealSquidTests(EgressCase):
 
     async def test_a_name_that_squid_cannot_resolve(self) -> None:
         """Whether Squid says 503 or 500, the agent is told the host cannot be reached."""
-        names = [known.host for known in PROVIDERS]
         await self.stage_provider()
+        lost = "acl lost dstdomain " + " ".join(HOSTS)
         self.squid = await self.started(
             Squid(
                 self.reactor,
                 [self.provider.port],
                 allow=["localhost"],
-                extra="acl any dst all\nacl lost dstdomain " + " ".join(set(names))
-                + "\nhttp_access allow CONNECT lost",
+                extra=f"{lost}\nhttp_access allow CONNECT lost",
             )
         )
         await self.stage_proxy({"HTTPS_PROXY": self.squid.url})
-        await self.told(HOST_UNREACHABLE)
+        # Squid takes a second or more for each, so all wait at once.
+        answers = await gatherResults(
+            [Deferred.fromCoroutine(self.ask(known)) for known in PROVIDERS],
+            consumeErrors=True,
+        )
+        for known, response in zip(PROVIDERS, answers, strict=True):
+            with about(known.name):
+                self.assertEqual(response.status, 503)
+                self.assertEqual(known.error(response)[0], HOST_UNREACHABLE.code)
+        await self.told(HOST_UNREACHABLE, [OPENAI])
 
     async def test_a_host_on_which_nobody_listens(self) -> None:
         """Squid's word for it is 503."""
@@ -158,13 +186,17 @@ class RealSquidTests(EgressCase):
     async def test_a_provider_that_is_no_http_server(self) -> None:
         """Garbage is not passed on."""
         await self.stage()
-        for garbage in (b"SSH-2.0-x\r\n", b"HTTP/1.1 999 x\r\n\r\n", b"HTTP/1.1 200 x\r\n b\r\n\r\n"):
+        for garbage in (
+            b"SSH-2.0-x\r\n",
+            b"HTTP/1.1 999 x\r\n\r\n",
+            b"HTTP/1.1 200 x\r\n b\r\n\r\n",
+        ):
             self.provider.default = kit.raw(garbage, how=None)
             await self.told(PROVIDER_MALFORMED)
 
     async def test_a_provider_that_says_nothing(self) -> None:
         """The deadline for the first byte is the one to look at."""
-        await self.stage({"APIPROXY_FIRST_BYTE_SECONDS": "0.2"}, tick=0.02)
+        await self.stage({"APIPROXY_FIRST_BYTE_SECONDS": "0.05"}, tick=0.02)
         self.provider.default = kit.silent()
         await self.told(PROVIDER_SILENT)
         await self.provider.left()
@@ -257,7 +289,11 @@ class ScriptedProxyTests(EgressCase):
         ):
             middle.default = connect.refuse(status)
             await self.told(told)
-        for name in (b"ERR_DNS_FAIL 0", b"ERR_CANNOT_FORWARD 11", b"ERR_CONNECT_FAIL 111"):
+        for name in (
+            b"ERR_DNS_FAIL 0",
+            b"ERR_CANNOT_FORWARD 11",
+            b"ERR_CONNECT_FAIL 111",
+        ):
             middle.default = connect.refuse(500, [(b"X-Squid-Error", name)])
             await self.told(HOST_UNREACHABLE, [OPENAI])
         self.assertEqual(self.provider.connections, [])
@@ -265,36 +301,41 @@ class ScriptedProxyTests(EgressCase):
     async def test_a_proxy_that_hangs_up(self) -> None:
         """With or without reading CONNECT first."""
         middle = await self.scripted()
-        for behaviour in (connect.hang_up, connect.drop("reset"), connect.drop("close")):
+        for behaviour in (
+            connect.hang_up,
+            connect.drop("reset"),
+            connect.drop("close"),
+        ):
             middle.default = behaviour
             await self.told(UNREACHABLE)
 
     async def test_a_proxy_that_never_answers(self) -> None:
         """It is given up after APIPROXY_CONNECT_SECONDS, and its connection closed."""
-        middle = await self.scripted(APIPROXY_CONNECT_SECONDS="0.2")
+        middle = await self.scripted(APIPROXY_CONNECT_SECONDS="0.05")
         middle.default = connect.silent()
         await self.told(SILENT)
         await middle.left()
 
     async def test_a_provider_that_never_answers_tls(self) -> None:
         """A tunnel in which nothing comes is given up too."""
-        middle = await self.scripted(APIPROXY_TLS_SECONDS="0.2")
+        middle = await self.scripted(APIPROXY_TLS_SECONDS="0.05")
         middle.default = connect.says(
             b"HTTP/1.1 200 Connection established\r\n\r\n", how=None
         )
-        for known in PROVIDERS:
-            with about(known.name):
-                response = await self.ask(known)
-                self.assertEqual(response.status, 504)
+        await self.told(TLS_SILENT)
         await middle.left()
 
     async def test_something_that_is_no_proxy(self) -> None:
         """Bytes before our turn, or no HTTP at all, are refused."""
         middle = await self.scripted()
         established = b"HTTP/1.1 200 Connection established\r\n\r\n"
-        for said in (b"SSH-2.0-OpenSSH\r\n", established + b"\x16\x03\x01", b"HTTP/9 200\r\n\r\n"):
+        for said in (
+            b"SSH-2.0-OpenSSH\r\n",
+            established + b"\x16\x03\x01",
+            b"HTTP/9 200\r\n\r\n",
+        ):
             middle.default = connect.says(said, how=None)
-            await self.told(NOT_A_PROXY if b"200 C" not in said else _EARLY)
+            await self.told(NOT_A_PROXY if b"200 C" not in said else TOO_EARLY)
 
     async def test_an_answer_in_small_pieces(self) -> None:
         """The head of CONNECT's answer may come byte by byte."""
@@ -347,15 +388,8 @@ class ScriptedProxyTests(EgressCase):
         context = authority().stranger("localhost").options()
         middle = await self.started(ConnectProxy(self.reactor, context))
         await self.stage_proxy({"HTTPS_PROXY": middle.url})
-        for known in PROVIDERS:
-            with about(known.name):
-                response = await self.ask(known)
-                self.assertEqual(response.status, 502)
-                self.assertIn("APIPROXY_CA_FILE", known.error(response)[1])
+        await self.told(PROXY_CERTIFICATE)
         self.assertEqual(middle.heads, [])
-
-
-_EARLY = Told(502, "egress_protocol_error", False, "before its turn")
 
 
 class WithoutProxyTests(EgressCase):
@@ -376,7 +410,13 @@ class WithoutProxyTests(EgressCase):
             if known.name == "anthropic"
         }
         await self.stage_proxy(
-            {"HTTPS_PROXY": middle.url, "NO_PROXY": "localhost", **only, **openai, **anthropic}
+            {
+                "HTTPS_PROXY": middle.url,
+                "NO_PROXY": "localhost",
+                **only,
+                **openai,
+                **anthropic,
+            }
         )
         self.provider.default = websocket()
         await self.socket(OPENAI)
@@ -386,7 +426,9 @@ class WithoutProxyTests(EgressCase):
         self.assertEqual((await self.ask(PROVIDERS[1])).status, 200)
         self.assertEqual(len(middle.heads), 1)
 
-    async def test_without_a_proxy_connections_are_direct_and_a_warning_says_so(self) -> None:
+    async def test_without_a_proxy_connections_are_direct_and_a_warning_says_so(
+        self,
+    ) -> None:
         """Exactly one line warns at start."""
         await self.stage_provider()
         await self.stage_proxy(self.local())
@@ -404,7 +446,8 @@ class WithoutProxyTests(EgressCase):
     async def test_failures_without_a_proxy_name_the_provider(self) -> None:
         """Nobody is told to look at a Squid that is not there."""
         await self.stage_provider()
-        await self.stage_proxy(self.local())
+        where = f"127.0.0.1:{self.provider.port}"
+        await self.stage_proxy({known.target: where for known in PROVIDERS})
         self.provider.default = kit.raw(how="reset")
         await self.told(RESET)
         await self.provider.stop_listening()
@@ -419,5 +462,3 @@ class WithoutProxyTests(EgressCase):
             with self.assertRaises(ConfigurationError) as caught:
                 read_settings({"APIPROXY_REQUIRE_PROXY": "1", **environ})
             self.assertIn("APIPROXY_REQUIRE_PROXY", str(caught.exception))
-
-

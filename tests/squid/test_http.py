@@ -24,7 +24,9 @@ _PIECE = bytes(range(256)) * 256
 
 
 class AnswerTests(SquidCase):
-    async def answers(self, behaviour: Behaviour, method: bytes = b"GET") -> list[Response]:
+    async def answers(
+        self, behaviour: Behaviour, method: bytes = b"GET"
+    ) -> list[Response]:
         """What each provider's port makes of an answer; then it still serves another."""
         await self.stage()
         found = []
@@ -129,7 +131,9 @@ class RequestTests(SquidCase):
         for known in PROVIDERS:
             with about(known.name):
                 response = await self.ask(known, b"POST", fields=lines, body=b"{}")
-                headers = [(n.encode(), v.encode()) for n, v in response.json()["headers"]]
+                headers = [
+                    (n.encode(), v.encode()) for n, v in response.json()["headers"]
+                ]
                 self.assertEqual([each for each in headers if each in lines], lines)
 
     async def test_hop_by_hop_fields_stay_behind(self) -> None:
@@ -198,7 +202,8 @@ class RequestTests(SquidCase):
                 fields = [(b"Expect", b"100-continue"), (b"Content-Length", b"5")]
                 agent.ask(b"POST", known.path, fields)
                 self.assertEqual(
-                    await agent.read_until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n"
+                    await agent.read_until(b"\r\n\r\n"),
+                    b"HTTP/1.1 100 Continue\r\n\r\n",
                 )
                 agent.write(b"12345")
                 response = await agent.response()
@@ -241,7 +246,9 @@ class RequestTests(SquidCase):
                 self.assertEqual(response.status, 413)
                 self.assertEqual(known.error(response)[0], "body_too_large")
         await self.provider.left()
-        self.assertEqual([each.complete for each in self.provider.requests], [False] * 6)
+        self.assertEqual(
+            [each.complete for each in self.provider.requests], [False] * 6
+        )
 
     async def test_an_upload_of_64_mib_arrives_as_it_was(self) -> None:
         """With the limit raised, a chunked body passes byte for byte."""
@@ -271,7 +278,9 @@ class RequestTests(SquidCase):
             sent += len(_PIECE)
             await self.turn(0)
         response = await agent.response()
-        self.assertEqual((response.status, OPENAI.error(response)[0]), (413, "body_too_large"))
+        self.assertEqual(
+            (response.status, OPENAI.error(response)[0]), (413, "body_too_large")
+        )
         self.assertLess(sent, 64 * _MiB)
 
     async def test_an_early_answer_reaches_an_agent_that_is_still_sending(self) -> None:
@@ -291,7 +300,9 @@ class RequestTests(SquidCase):
                         await agent.send(_PIECE)
                         await self.turn(0)
                     response = await agent.response()
-                    self.assertEqual((response.status, response.json()), (413, {"say": "too much"}))
+                    self.assertEqual(
+                        (response.status, response.json()), (413, {"say": "too much"})
+                    )
                     self.assertIsNone(response.get(b"x-apiproxy-error"))
 
 
@@ -308,7 +319,9 @@ class StaleLineTests(SquidCase):
         for known in PROVIDERS:
             for body in (None, b"a body of some length"):
                 with about((known.name, body)):
-                    self.provider.on(known.upstream_path, echo(), raw(how="close"), echo())
+                    self.provider.on(
+                        known.upstream_path, echo(), raw(how="close"), echo()
+                    )
                     self.assertEqual((await self.ask(known)).status, 200)
                     before = len(self.provider.requests)
                     response = await self.ask(known, b"POST", body=body)
@@ -336,7 +349,9 @@ class StaleLineTests(SquidCase):
                 self.assertEqual((await self.ask(known)).status, 200)
                 before = len(self.provider.requests)
                 response = await self.ask(known, b"POST", body=b"{}")
-                self.assertEqual((response.status, known.error(response)[0]), (502, "upstream_reset"))
+                self.assertEqual(
+                    (response.status, known.error(response)[0]), (502, "upstream_reset")
+                )
                 self.assertEqual(len(self.provider.requests), before + 2)
 
     async def test_nothing_is_sent_again_once_a_byte_was_heard(self) -> None:
@@ -347,7 +362,9 @@ class StaleLineTests(SquidCase):
                 self.assertEqual((await self.ask(known)).status, 200)
                 before = len(self.provider.requests)
                 response = await self.ask(known, b"POST", body=b"{}")
-                self.assertEqual((response.status, known.error(response)[0]), (502, "upstream_reset"))
+                self.assertEqual(
+                    (response.status, known.error(response)[0]), (502, "upstream_reset")
+                )
                 self.assertEqual(len(self.provider.requests), before + 1)
 
     async def test_a_fresh_line_that_dies_is_not_replaced(self) -> None:
@@ -356,7 +373,9 @@ class StaleLineTests(SquidCase):
         self.provider.default = raw(how="close")
         for number, known in enumerate(PROVIDERS, 1):
             response = await self.ask(known)
-            self.assertEqual((response.status, known.error(response)[0]), (502, "upstream_reset"))
+            self.assertEqual(
+                (response.status, known.error(response)[0]), (502, "upstream_reset")
+            )
             self.assertEqual(len(self.provider.requests), number)
 
     async def test_a_line_that_ended_while_idle_is_not_used(self) -> None:

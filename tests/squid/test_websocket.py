@@ -38,14 +38,22 @@ class ConversationTests(SquidCase):
         for known in PROVIDERS:
             with about(known.name):
                 socket = await self.socket(known)
-                for message in ("", "text", "ünïcödé", b"\x00\xff" * 1000, "x" * 70_000):
+                for message in (
+                    "",
+                    "text",
+                    "ünïcödé",
+                    b"\x00\xff" * 1000,
+                    "x" * 70_000,
+                ):
                     socket.send(message)
                     self.assertEqual(await socket.message(), message)
                 socket.end(1000, "done")
                 closed = await socket.ended()
                 self.assertEqual((closed.clean, closed.code), (True, 1000))
         line = await self.outcome(len(PROVIDERS))
-        self.assertEqual((line["event"], line["status"]), ("websocket_upgrade_complete", 101))
+        self.assertEqual(
+            (line["event"], line["status"]), ("websocket_upgrade_complete", 101)
+        )
         self.assertEqual(line["close_code"], 1000)
 
     async def test_a_subprotocol_is_agreed_on_end_to_end(self) -> None:
@@ -72,7 +80,9 @@ class ConversationTests(SquidCase):
                         socket = await self.socket(known, deflate=offered)
                         far = self.provider.sockets[-1]
                         agreed = offered and accepted
-                        self.assertEqual((socket.deflate, far.deflate), (agreed, agreed))
+                        self.assertEqual(
+                            (socket.deflate, far.deflate), (agreed, agreed)
+                        )
                         for message in ("a" * 100_000, b"b" * 100_000, "last"):
                             socket.send(message)
                             self.assertEqual(await socket.message(), message)
@@ -148,7 +158,9 @@ class ConversationTests(SquidCase):
             with about(known.name):
                 socket = await self.socket(known)
                 socket.ping(b"from the agent")
-                await socket.until(lambda s=socket: ("pong", b"from the agent") in s.events)
+                await socket.until(
+                    lambda s=socket: ("pong", b"from the agent") in s.events
+                )
                 far = self.provider.sockets[-1]
                 self.assertEqual(far.pings, [b"from the agent"])
                 far.ping(b"from the provider")
@@ -192,7 +204,9 @@ class ConversationTests(SquidCase):
             with about(known.name):
                 agent = await self.agent(known.name)
                 early = frame(TEXT, b"early", mask=b"mask")
-                self.assertEqual((await agent.upgrade(known.path, after=early)).status, 101)
+                self.assertEqual(
+                    (await agent.upgrade(known.path, after=early)).status, 101
+                )
                 self.assertEqual((await agent.frame()).payload, b"first")
                 self.assertEqual((await agent.frame()).payload, b"then")
                 self.assertEqual(got.pop(), b"early")
@@ -203,7 +217,13 @@ class ClosingTests(SquidCase):
         """Whoever closes, the other learns why in the same words."""
         await self.stage()
         self.provider.default = websocket()
-        codes = [(1000, "bye"), (1001, ""), (3999, "library"), (4001, "grüße"), (1011, "x")]
+        codes = [
+            (1000, "bye"),
+            (1001, ""),
+            (3999, "library"),
+            (4001, "grüße"),
+            (1011, "x"),
+        ]
         for known in PROVIDERS:
             for code, reason in codes:
                 with about((known.name, code)):
@@ -212,7 +232,9 @@ class ClosingTests(SquidCase):
                     socket.end(code, reason)
                     await far.until(lambda f=far: f.closed is not None)
                     assert far.closed is not None
-                    self.assertEqual((far.closed.code, far.closed.reason or ""), (code, reason))
+                    self.assertEqual(
+                        (far.closed.code, far.closed.reason or ""), (code, reason)
+                    )
                     self.assertTrue((await socket.ended()).clean)
                     socket = await self.socket(known)
                     self.provider.sockets[-1].end(code, reason)
@@ -276,7 +298,9 @@ class ClosingTests(SquidCase):
                 await agent.upgrade(known.path)
                 agent.send_frame(TEXT, b"go")
                 got = await agent.frame()
-                self.assertEqual((got.opcode, got.payload[:2]), (CLOSE, close_payload(1011)))
+                self.assertEqual(
+                    (got.opcode, got.payload[:2]), (CLOSE, close_payload(1011))
+                )
                 await agent.gone()
                 self.provider.on(known.upstream_path, by_hand(leave_within))
                 agent = await self.agent(known.name)
@@ -288,7 +312,9 @@ class ClosingTests(SquidCase):
                 self.assertEqual(await agent.read_all(), b"")
                 number += 2
                 line = await self.outcome(number)
-                self.assertEqual((line["error"], line["status"]), ("upstream_reset", 101))
+                self.assertEqual(
+                    (line["error"], line["status"]), ("upstream_reset", 101)
+                )
 
 
 class RefusalTests(SquidCase):
@@ -316,7 +342,9 @@ class RefusalTests(SquidCase):
         for status in (200, 401, 403, 404, 426, 429, 500):
             said = {"error": {"message": "no"}}
             await self.refusal(answer_json(said, status, fields), status)
-        await self.refusal(chunked([b'{"error": ', b'{"message": "no"}}'], 503, fields), 503)
+        await self.refusal(
+            chunked([b'{"error": ', b'{"message": "no"}}'], 503, fields), 503
+        )
         await self.refusal(empty(204), 204)
         await self.refusal(redirect(b"https://localhost:1/"), 302)
         lines = self.proxy.events("websocket_upgrade_failed")
@@ -333,7 +361,9 @@ class RefusalTests(SquidCase):
 
         wrong: Sequence[Behaviour] = (
             false_key,
-            by_hand(hold, fields=[(b"Sec-WebSocket-Extensions", b"permessage-deflate")]),
+            by_hand(
+                hold, fields=[(b"Sec-WebSocket-Extensions", b"permessage-deflate")]
+            ),
             by_hand(hold, fields=[(b"Sec-WebSocket-Protocol", b"unasked")]),
             raw(b"HTTP/1.1 101 Switching Protocols\r\n\r\n", how=None),
         )
@@ -359,7 +389,10 @@ class RefusalTests(SquidCase):
         for known in PROVIDERS:
             with about(known.name):
                 response = await self.ask(known)
-                self.assertEqual((response.status, known.error(response)[0]), (502, "upstream_malformed"))
+                self.assertEqual(
+                    (response.status, known.error(response)[0]),
+                    (502, "upstream_malformed"),
+                )
 
     async def test_sockets_that_are_not_carried_get_426(self) -> None:
         """Switched off, a WebSocket is refused so that Codex falls back to HTTP at once."""
@@ -384,7 +417,12 @@ class RefusalTests(SquidCase):
         version = [(b"Sec-WebSocket-Version", b"8")]
         self.assertEqual((await agent.upgrade(OPENAI.path, version)).status, 400)
         agent = await self.agent()
-        agent.ask(b"POST", OPENAI.path, [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")], b"{}")
+        agent.ask(
+            b"POST",
+            OPENAI.path,
+            [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")],
+            b"{}",
+        )
         self.assertEqual((await agent.response()).status, 400)
         self.assertEqual(self.provider.requests, [])
 
@@ -432,5 +470,3 @@ class IdleTests(SquidCase):
         self.assertEqual(
             {line["error"] for line in self.proxy.outcomes}, {"upstream_timeout"}
         )
-
-

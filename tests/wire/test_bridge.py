@@ -15,7 +15,7 @@ from tests.kit.frames import (
     close_payload,
     frame,
 )
-from tests.kit.memory import DEADLINES, Agent, Bench, BenchCase, Upstream, answer, get
+from tests.kit.memory import Agent, Bench, BenchCase, Upstream, answer, get
 from tests.kit.sockets import from_agent, opened, switch, upgrade
 
 MASKED = b"mask"

@@ -1,9 +1,11 @@
 """The opening handshakes, as Autobahn makes them."""
 
+from typing import Any, cast
+
 import txaio
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.errors import UpstreamMalformed
@@ -90,10 +92,12 @@ class HandshakeTests(SynchronousTestCase):
     def test_autobahns_debug_log_has_no_credential(self) -> None:
         """Even if somebody turns it on, for it never sees one."""
         events: list[LogEvent] = []
-        globalLogPublisher.addObserver(events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, events.append)
-        self.addCleanup(txaio.set_global_log_level, txaio.get_global_log_level())
-        txaio.set_global_log_level("trace")
+        observer = cast(ILogObserver, events.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        logging: Any = txaio  # its names are put in at run time
+        self.addCleanup(logging.set_global_log_level, logging.get_global_log_level())
+        logging.set_global_log_level("trace")
         self.judge({**GOOD, b"authorization": [KEY]})
         self.handshakes.answer(
             self.line,

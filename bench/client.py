@@ -1,0 +1,314 @@
+"""The agents of streams and WebSockets: one process, told what to do line by line.
+
+``python -m bench.client`` reads a JSON object a line and answers each with one. It holds
+plain sockets (TLS only when it measures the provider directly) in one epoll, sends frames made
+beforehand and looks for stamps in what arrives, which costs less than what any proxy does.
+"""
+
+import json
+import select
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bench import speech
+from bench.figures import percentile
+from bench.machine import raise_descriptor_limit
+
+_TIMEOUT = 30.0
+_STAMP_LENGTH = 17
+
+
+class Refused(Exception):
+    """The answer was not the one hoped for."""
+
+
+class Talk:
+    """One connection of an agent.
+
+    Attributes:
+        sock: of it.
+        rest: bytes that are not dealt with yet.
+        last: when the last event came, in µs; 0: none yet.
+        awaited: bytes of an echo that are still to come.
+        asked: when the message was sent, in µs.
+    """
+
+    __slots__ = ("asked", "awaited", "last", "rest", "sock")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.rest = b""
+        self.last = 0
+        self.awaited = 0
+        self.asked = 0
+
+
+class Client:
+    """All connections, and what can be asked for."""
+
+    def __init__(self, port: int, authority: str | None) -> None:
+        self._port = port
+        self._context = None
+        if authority is not None:
+            self._context = ssl.create_default_context(cafile=authority)
+        self._epoll = select.epoll()
+        self._talks: dict[int, Talk] = {}
+        self._lost = 0
+
+    # What can be asked for.
+
+    def open_streams(
+        self, count: int, pace_us: int, fields: dict[str, str], spread: bool = True
+    ) -> dict[str, Any]:
+        """Open streams; each has brought its first event when this returns.
+
+        Their beginnings are spread over one pace, so that events do not come in volleys.
+        """
+        ask = speech.stream_request(pace_us, fields)
+        began = time.monotonic()
+        for number in range(count):
+            if spread:
+                due = began + number * pace_us / 1e6 / count
+                time.sleep(max(0.0, due - time.monotonic()))
+            self._add(self._opened(ask, speech.STAMP.search))
+        return {"open": len(self._talks), "seconds": time.monotonic() - began}
+
+    def open_sockets(
+        self, count: int, deflate: bool, fields: dict[str, str]
+    ) -> dict[str, Any]:
+        """Open WebSockets."""
+        ask = speech.upgrade_request(deflate, fields)
+        began = time.monotonic()
+        for _ in range(count):
+            talk = self._opened(ask, lambda data: b"\r\n\r\n" in data, b" 101 ")
+            head, _, talk.rest = talk.rest.partition(b"\r\n\r\n")
+            if deflate and b"permessage-deflate" not in head.lower():
+                raise Refused("permessage-deflate was not negotiated")
+            self._add(talk)
+        return {"open": len(self._talks), "seconds": time.monotonic() - began}
+
+    def events(self, seconds: float) -> dict[str, Any]:
+        """Take events for a while; lateness and gaps between them are in milliseconds."""
+        late: list[int] = []
+        gaps: list[int] = []
+        for talk in self._talks.values():
+            talk.last = 0
+        self._turn(seconds, lambda talk, data, now: _events(talk, data, now, late, gaps))
+        return {
+            "count": len(late),
+            "lost": self._lost,
+            **_shares("late", late),
+            **_shares("gap", gaps),
+        }
+
+    def echoes(self, seconds: float, size: int, deflate: bool) -> dict[str, Any]:
+        """Send a message on every WebSocket, the next when its echo has come."""
+        payload = speech.message(size, deflate)
+        first = 0xC1 if deflate else 0x81
+        ask = speech.frame(first, payload, masked=True)
+        length = len(speech.frame(first, payload, masked=False))
+        trips: list[int] = []
+        stopped = False
+
+        def echoed(talk: Talk, data: bytes, now: int) -> None:
+            talk.awaited -= len(data)
+            if talk.awaited <= 0:
+                trips.append(now - talk.asked)
+                if not stopped:
+                    talk.awaited, talk.asked = length, now
+                    talk.sock.sendall(ask)
+
+        for talk in self._talks.values():
+            talk.awaited, talk.asked = length, time.monotonic_ns() // 1000
+            talk.sock.sendall(ask)
+        self._turn(seconds, echoed)
+        done = len(trips)
+        stopped = True
+        self._turn(0.2, echoed)  # what is still on its way
+        return {"count": done, "lost": self._lost, **_shares("trip", trips)}
+
+    def idle(self, seconds: float) -> dict[str, Any]:
+        """Only answer pings."""
+        self._turn(seconds, _answer_ping)
+        return {"open": len(self._talks), "lost": self._lost}
+
+    def requests(
+        self, count: int, pause: float, fresh: bool, fields: dict[str, str]
+    ) -> dict[str, Any]:
+        """Requests one after the other; milliseconds to the first byte of each answer.
+
+        Args:
+            count: how many.
+            pause: seconds after each.
+            fresh: each on a connection of its own; the time includes making it.
+            fields: header lines beside the usual ones.
+        """
+        body = b'{"model":"paced-0","messages":[{"role":"user","content":"hello"}]}'
+        ask = speech.request("POST", body, fields)
+        times: list[int] = []
+        sock: socket.socket | None = None
+        for _ in range(count):
+            began = time.monotonic_ns()
+            if sock is None:
+                sock = self._connected()
+            sock.sendall(ask)
+            first = sock.recv(65536)
+            times.append((time.monotonic_ns() - began) // 1000)
+            _read_answer(sock, first)
+            if fresh:
+                sock.close()
+                sock = None
+            if pause:
+                time.sleep(pause)
+        if sock is not None:
+            sock.close()
+        return {"count": count, **_shares("first", times), "times": times[:100]}
+
+    def uploads(self, seconds: float, size: int, fields: dict[str, str]) -> dict[str, Any]:
+        """Post bodies of so many bytes, one after the other."""
+        ask = speech.request("POST", b"x" * size, fields)
+        end, count = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            with self._connected() as sock:
+                sock.sendall(ask)
+                _read_answer(sock, sock.recv(65536))
+            count += 1
+        return {"count": count}
+
+    def close(self) -> dict[str, Any]:
+        """Close all connections."""
+        for number in list(self._talks):
+            self._drop(number)
+        lost, self._lost = self._lost, 0
+        return {"lost": lost}
+
+    # How it is done.
+
+    def _connected(self) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", self._port), timeout=_TIMEOUT)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._context is not None:
+            return self._context.wrap_socket(sock, server_hostname="localhost")
+        return sock
+
+    def _opened(
+        self, ask: bytes, enough: Callable[[bytes], object], status: bytes = b" 200 "
+    ) -> Talk:
+        sock = self._connected()
+        sock.sendall(ask)
+        data = b""
+        while not enough(data):
+            more = sock.recv(65536)
+            data += more
+            refused = b"\r\n" in data and status not in data.split(b"\r\n", 1)[0]
+            if refused or not more:
+                line = data.split(b"\r\n", 1)[0].decode("latin-1")
+                raise Refused(f"connection {len(self._talks) + 1} got: {line or 'nothing'}")
+        talk = Talk(sock)
+        talk.rest = data
+        return talk
+
+    def _add(self, talk: Talk) -> None:
+        talk.sock.setblocking(False)
+        number = talk.sock.fileno()
+        self._talks[number] = talk
+        self._epoll.register(number, select.EPOLLIN)
+
+    def _turn(self, seconds: float, took: Callable[[Talk, bytes, int], None]) -> None:
+        talks, poll = self._talks, self._epoll.poll
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            for number, _ in poll(left):
+                talk = talks[number]
+                try:
+                    data = talk.sock.recv(65536)
+                except (BlockingIOError, ssl.SSLWantReadError):
+                    continue
+                except OSError:
+                    data = b""
+                if data:
+                    took(talk, data, time.monotonic_ns() // 1000)
+                else:
+                    self._lost += 1
+                    self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        self._epoll.unregister(number)
+        self._talks.pop(number).sock.close()
+
+
+def _events(
+    talk: Talk, data: bytes, now: int, late: list[int], gaps: list[int]
+) -> None:
+    data = talk.rest + data
+    at = 0
+    while (mark := data.find(b"@", at)) >= 0 and len(data) >= mark + _STAMP_LENGTH:
+        at = mark + _STAMP_LENGTH
+        late.append(now - int(data[mark + 1 : at]))
+        if talk.last:
+            gaps.append(now - talk.last)
+        talk.last = now
+    talk.rest = data[mark:] if mark >= 0 else b""
+
+
+def _answer_ping(talk: Talk, data: bytes, now: int) -> None:
+    talk.rest += data
+    while (frame := speech.take_frame(talk.rest)) is not None:
+        first, payload, length = frame
+        talk.rest = talk.rest[length:]
+        if first == 0x89:
+            talk.sock.send(speech.frame(0x8A, payload, masked=True))
+
+
+def _read_answer(sock: socket.socket, data: bytes) -> None:
+    while b"\r\n\r\n" not in data:
+        more = sock.recv(65536)
+        if not more:
+            raise Refused("the connection was closed in an answer")
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    if b" 200 " not in head.split(b"\r\n", 1)[0]:
+        raise Refused(head.split(b"\r\n", 1)[0].decode("latin-1"))
+    length = -1
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            length = int(line.split(b":")[1])
+    while len(body) < length or (length < 0 and not body.endswith(b"0\r\n\r\n")):
+        more = sock.recv(65536)
+        if not more:
+            raise Refused("the connection was closed in an answer")
+        body += more
+
+
+def _shares(name: str, microseconds: list[int]) -> dict[str, float]:
+    """Median, 99th percentile and largest, in milliseconds."""
+    if not microseconds:
+        return {}
+    values = sorted(microseconds)
+    return {
+        f"{name}_p50": percentile(values, 0.5) / 1e3,
+        f"{name}_p99": percentile(values, 0.99) / 1e3,
+        f"{name}_max": values[-1] / 1e3,
+    }
+
+
+def main(port: int, authority: str | None) -> None:
+    """Do what standard input says until it ends."""
+    raise_descriptor_limit()
+    client = Client(port, authority)
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            answer = getattr(client, order.pop("do"))(**order)
+        except (OSError, Refused) as error:
+            answer = {"failed": str(error) or type(error).__name__}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)

@@ -1,0 +1,70 @@
+"""Run as a program: the ``anthropic`` SDK does one thing, and prints what it saw as JSON.
+
+Arguments: the name of a function below, the base URL, and the key.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from anthropic import Anthropic, APIStatusError
+from anthropic.types import MessageParam
+
+_ASKED: list[MessageParam] = [{"role": "user", "content": "Good morning"}]
+
+
+def messages(client: Anthropic) -> Any:
+    """A message; its text."""
+    message = client.messages.create(model="mock-1", max_tokens=64, messages=_ASKED)
+    return [block.text for block in message.content if block.type == "text"]
+
+
+def stream(client: Anthropic) -> Any:
+    """A message as a stream; its deltas, and its text."""
+    with client.messages.stream(
+        model="mock-1", max_tokens=64, messages=_ASKED
+    ) as events:
+        deltas = list(events.text_stream)
+        return [deltas, events.get_final_text()]
+
+
+def count_tokens(client: Anthropic) -> Any:
+    """How many tokens a message has."""
+    return client.messages.count_tokens(model="mock-1", messages=_ASKED).input_tokens
+
+
+def models(client: Anthropic) -> Any:
+    """The models there are."""
+    return [model.id for model in client.models.list()]
+
+
+def failing(client: Anthropic) -> Any:
+    """A message that cannot be had; what is raised."""
+    return _raised(lambda: messages(client))
+
+
+def cut(client: Anthropic) -> Any:
+    """A stream that breaks; what is raised. None if nothing is."""
+    return _raised(lambda: stream(client))
+
+
+def _raised(action: Callable[[], Any]) -> dict[str, Any] | None:
+    try:
+        action()
+    except APIStatusError as error:
+        return {
+            "kind": type(error).__name__,
+            "status": error.status_code,
+            "message": str(error),
+            "body": error.body,
+        }
+    except Exception as error:
+        return {"kind": type(error).__name__, "message": str(error)}
+    return None
+
+
+if __name__ == "__main__":
+    turn, url, key = sys.argv[1:]
+    with Anthropic(base_url=url, api_key=key, timeout=120) as client:
+        print(json.dumps(globals()[turn](client)))

@@ -1,0 +1,571 @@
+"""The service as a process: what twistd starts, what it logs, how it exits."""
+
+import contextlib
+import json
+import os
+import queue
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.application.service import MultiService
+from twisted.logger import ILogObserver
+from twisted.python import usage
+from twisted.trial.unittest import SynchronousTestCase
+
+from apiproxy import tap
+from apiproxy.config import ConfigurationError
+from apiproxy.service import PortTaken, Proxy
+from apiproxy.tap import Options, makeService, notifier, read_settings
+from tests.kit.tls import authority
+
+KEY = "sk-process-key-0123456789abcdef"
+OTHER_KEY = "sk-another-key-0123456789abcdef"
+PROVIDERS = ("openai", "anthropic", "copilot", "gemini", "opencode", "vertex")
+SECONDS = 30.0
+"""Longest wait for anything; generous, and nothing is decided by it."""
+
+
+class Notified:
+    """What a service manager hears."""
+
+    def __init__(self, path: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(path)
+        self.socket.settimeout(SECONDS)
+
+    def next(self) -> str:
+        return self.socket.recv(1000).decode()
+
+
+class Service:
+    """``twistd -n apiproxy`` on free ports.
+
+    Attributes:
+        lines: what it has logged and somebody has looked at.
+    """
+
+    def __init__(self, *arguments: str, **variables: str) -> None:
+        environ = {
+            "PATH": os.environ["PATH"],
+            "PYTHONWARNINGS": "ignore",
+            "APIPROXY_VALIDATE_KEYS": "off",
+            **{f"APIPROXY_{name.upper()}_PORT": "off" for name in PROVIDERS},
+            "APIPROXY_OPENAI_PORT": "0",
+            "OPENAI_API_KEY": KEY,
+            "HTTPS_PROXY": "http://user:squid-password-123@127.0.0.1:9",
+            **variables,
+        }
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from twisted.scripts.twistd import run; run()",
+                "-n",
+                "--pidfile=",
+                "apiproxy",
+                *arguments,
+            ],
+            env={name: value for name, value in environ.items() if value},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.lines: list[dict[str, Any]] = []
+        self.raw = b""
+        self._queue: queue.Queue[bytes | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._queue.put(line)
+        self._queue.put(None)
+
+    def log(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The next line of which this is true."""
+        while True:
+            line = self._queue.get(timeout=SECONDS)
+            if line is None:
+                raise AssertionError(f"the log ended: {self.lines}")
+            self.raw += line
+            found = cast(dict[str, Any], json.loads(line))
+            self.lines.append(found)
+            if wanted(found):
+                return found
+
+    def port(self) -> int:
+        """Where it listens."""
+        line = self.log(lambda line: line["event"] == "listening")
+        return int(line["address"].rpartition(":")[2])
+
+    def up(self) -> int:
+        """Wait until it serves; its port."""
+        port = self.port()
+        self.log(lambda line: line.get("message") == "apiproxy is up")
+        return port
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def ended(self) -> tuple[int, str]:
+        """Wait for its end: the exit code, and what it said to a person."""
+        assert self.process.stderr is not None
+        code = self.process.wait(SECONDS)
+        self._reader.join(SECONDS)
+        while (line := self._queue.get()) is not None:
+            self.raw += line
+            self.lines.append(json.loads(line))
+        return code, self.process.stderr.read().decode()
+
+    def stop(self) -> None:
+        """Whatever state it is in."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(SECONDS)
+        self._reader.join(SECONDS)
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+def ask(port: int, request: bytes) -> bytes:
+    """What comes back for a request that closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
+        connection.sendall(request)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+        return received
+
+
+GET = b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
+class ServiceCase(SynchronousTestCase):
+    def start(self, *arguments: str, **variables: str) -> Service:
+        service = Service(*arguments, **variables)
+        self.addCleanup(service.stop)
+        return service
+
+    def path(self) -> str:
+        """A short path that nobody has."""
+        path: str = self.mktemp()
+        return os.path.relpath(path)
+
+
+class LifeTests(ServiceCase):
+    """From start to end."""
+
+    def test_a_life_in_lines(self) -> None:
+        """It serves, tells the service manager, stops on SIGTERM with 0; all is JSON."""
+        notified = Notified(path := self.path())
+        self.addCleanup(notified.socket.close)
+        service = self.start(NOTIFY_SOCKET=path, APIPROXY_LOG_LEVEL="debug")
+        port = service.up()
+        self.assertEqual(notified.next(), "READY=1")
+        self.assertIn(b"HTTP/1.1 200 OK", ask(port, GET % b"/health"))
+        # Nobody listens where the egress proxy should be.
+        answer = ask(port, GET % b"/v1/models?key=AGENT")
+        self.assertIn(b"x-apiproxy-error: egress_unreachable", answer)
+        line = service.log(lambda line: line["event"] == "request_complete")
+        self.assertEqual((line["status"], line["path"]), (502, "/v1/models"))
+        ask(port, b"nonsense\r\n\r\n")
+        service.log(lambda line: line["event"] == "request_refused")
+        service.signal(signal.SIGTERM)
+        self.assertEqual(notified.next(), "STOPPING=1")
+        code, said = service.ended()
+        self.assertEqual((code, said), (0, ""))
+        self.assertEqual(service.lines[-1]["message"], "all exchanges ended")
+        for line in service.lines:
+            self.assertLessEqual({"timestamp", "level", "event"}, line.keys())
+        for secret in (KEY, "squid-password-123", "AGENT"):
+            self.assertNotIn(secret.encode(), service.raw)
+
+    def test_sigint_stops_it_too(self) -> None:
+        """As Ctrl-C does."""
+        service = self.start()
+        service.up()
+        service.signal(signal.SIGINT)
+        self.assertEqual(service.ended(), (0, ""))
+
+    def test_a_second_signal_means_at_once(self) -> None:
+        """A live exchange would have kept it for its whole grace."""
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        port = silent.getsockname()[1]
+        service = self.start(
+            HTTPS_PROXY=f"http://127.0.0.1:{port}", APIPROXY_GRACE_SECONDS="600"
+        )
+        agent = socket.create_connection(("127.0.0.1", service.up()), timeout=SECONDS)
+        self.addCleanup(agent.close)
+        agent.sendall(GET % b"/v1/models")
+        tunnel, _ = silent.accept()
+        self.addCleanup(tunnel.close)
+        service.signal(signal.SIGTERM)
+        service.log(lambda line: line["event"] == "shutdown")
+        began = time.monotonic()
+        service.signal(signal.SIGTERM)
+        code, said = service.ended()
+        self.assertEqual((code, said), (0, ""))
+        self.assertLess(time.monotonic() - began, SECONDS)
+        self.assertEqual(service.lines[-1]["message"], "live exchanges were aborted")
+
+    def test_its_own_environment_has_no_keys(self) -> None:
+        """Nor does it leave a core."""
+        service = self.start()
+        service.up()
+        limits = Path(f"/proc/{service.process.pid}/limits").read_text()
+        (core,) = [line for line in limits.splitlines() if "core file" in line]
+        self.assertEqual(core.split()[4:6], ["0", "0"])
+
+
+class ReloadTests(ServiceCase):
+    """SIGHUP."""
+
+    def test_settings_are_read_again(self) -> None:
+        """From the file; the service manager is told; a mistake changes nothing."""
+        notified = Notified(path := self.path())
+        self.addCleanup(notified.socket.close)
+        config = Path(os.path.abspath(self.mktemp()))
+        config.write_text("[limits]\nbody = 100\n")
+        service = self.start("--config", str(config), NOTIFY_SOCKET=path)
+        port = service.up()
+        self.assertEqual(notified.next(), "READY=1")
+        upload = (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200\r\n\r\n" + b"x" * 200
+        )
+        closing = upload.replace(b"Host: a", b"Host: a\r\nConnection: close")
+        self.assertIn(b"HTTP/1.1 413 ", ask(port, closing))
+        config.write_text("[limits]\nbody = 1000\n")
+        service.signal(signal.SIGHUP)
+        service.log(lambda line: line.get("message") == "settings are in force")
+        self.assertTrue(notified.next().startswith("RELOADING=1\nMONOTONIC_USEC="))
+        self.assertEqual(notified.next(), "READY=1")
+        self.assertIn(b"HTTP/1.1 502 ", ask(port, closing))
+        config.write_text("[limits]\nbody = -1\n")
+        service.signal(signal.SIGHUP)
+        line = service.log(lambda line: line["event"] == "reload")
+        self.assertEqual(line["level"], "error")
+        self.assertIn("limits.body", line["message"])
+        self.assertIn(b"HTTP/1.1 502 ", ask(port, closing))
+
+
+class ExitTests(ServiceCase):
+    """What keeps it from starting."""
+
+    def test_all_that_is_wrong_is_said_at_once(self) -> None:
+        """Exit code 1, a line for each problem, no secret in any."""
+        service = self.start(
+            APIPROXY_OPENAI_PORT="99999",
+            APIPROXY_MAX_BODY_BYTES="lots",
+            HTTPS_PROXY="ftp://user:squid-password-123@x",
+        )
+        code, said = service.ended()
+        self.assertEqual(code, 1)
+        names = ("APIPROXY_OPENAI_PORT", "APIPROXY_MAX_BODY_BYTES", "HTTPS_PROXY")
+        lines = said.splitlines()
+        self.assertEqual(len(lines), 3, said)
+        for name in names:
+            self.assertEqual(
+                sum(f"apiproxy: {name}" in line for line in lines), 1, said
+            )
+        self.assertNotIn("squid-password-123", said)
+
+    def test_a_file_that_cannot_be_read(self) -> None:
+        """By option or by variable; the path is said."""
+        for arguments, variables in (
+            (("--config", "/nowhere.toml"), {}),
+            ((), {"APIPROXY_CONFIG": "/nowhere.toml"}),
+        ):
+            code, said = self.start(*arguments, **variables).ended()
+            self.assertEqual(code, 1)
+            self.assertIn("/nowhere.toml cannot be read", said)
+
+    def test_authorities_that_are_none(self) -> None:
+        """Exit code 1 and the variable, not a traceback."""
+        path = Path(os.path.abspath(self.mktemp()))
+        path.write_text("no certificate")
+        for name in ("APIPROXY_CA_FILE", "SSL_CERT_FILE"):
+            code, said = self.start(**{name: str(path)}).ended()
+            self.assertEqual(code, 1)
+            self.assertEqual(len(said.splitlines()), 1, said)
+            self.assertTrue(said.startswith(f"apiproxy: {name}"), said)
+
+    def test_a_port_that_is_taken(self) -> None:
+        """Exit code 2, whose port it was, and no traceback."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            service = self.start(APIPROXY_OPENAI_PORT=str(port))
+            code, said = service.ended()
+        self.assertEqual(code, 2)
+        self.assertIn("apiproxy: openai: ", said)
+        self.assertIn(str(port), said)
+        self.assertNotIn("Traceback", said)
+        line = service.lines[-1]
+        self.assertEqual((line["level"], line["event"]), ("error", "startup"))
+        self.assertEqual(line["message"], said.removeprefix("apiproxy: ").strip())
+
+    def test_a_socket_left_behind_is_no_hindrance(self) -> None:
+        """After a crash the service starts again on the same Unix socket."""
+        path = os.path.abspath(self.path())
+        if len(path) > 107:
+            self.skipTest("the working directory is too deep for a Unix socket")
+        for _ in range(2):
+            service = self.start(
+                APIPROXY_OPENAI_SOCKET=path, APIPROXY_OPENAI_PORT="off"
+            )
+            service.log(lambda line: line.get("message") == "apiproxy is up")
+            with socket.socket(socket.AF_UNIX) as agent:
+                agent.settimeout(SECONDS)
+                agent.connect(path)
+                agent.sendall(GET % b"/health")
+                self.assertIn(b"HTTP/1.1 200 OK", agent.recv(65536))
+            service.signal(signal.SIGKILL)
+            service.ended()
+        self.assertTrue(os.path.exists(path))
+
+
+class SettingsTests(SynchronousTestCase):
+    """Where settings come from."""
+
+    def test_the_option_beats_the_variable(self) -> None:
+        """Which itself is no setting."""
+        one, two = (Path(os.path.abspath(self.mktemp())) for _ in range(2))
+        one.write_text("grace = 1\n")
+        two.write_text("grace = 2\n")
+        environ = {"APIPROXY_CONFIG": str(one)}
+        self.assertEqual(read_settings(None, environ).grace, 1)
+        self.assertEqual(read_settings(str(two), environ).grace, 2)
+        self.assertEqual(environ, {"APIPROXY_CONFIG": str(one)})
+        self.assertEqual(read_settings(None, {}).grace, 20)
+
+    def test_authorities_are_looked_at(self) -> None:
+        """A good file passes."""
+        pem = str(authority().pem)
+        self.assertEqual(read_settings(None, {"SSL_CERT_FILE": pem}).ca_files, (pem,))
+        empty = Path(os.path.abspath(self.mktemp()))
+        empty.write_text("")
+        environ = {"APIPROXY_CA_FILE": str(empty)}
+        error = self.assertRaises(ConfigurationError, read_settings, None, environ)
+        self.assertTrue(error.problems[0].startswith("APIPROXY_CA_FILE"))
+
+    def test_a_file_nobody_can_read(self) -> None:
+        """It is a problem like any other."""
+        error = self.assertRaises(ConfigurationError, read_settings, "/no/file", {})
+        self.assertIn("/no/file cannot be read", error.problems[0])
+
+
+class NotifierTests(SynchronousTestCase):
+    """sd_notify."""
+
+    def test_without_a_service_manager(self) -> None:
+        """Nobody is told."""
+        notifier(None)("READY=1")
+        notifier("")("READY=1")
+
+    def test_an_abstract_socket(self) -> None:
+        """Its name begins with ``@``."""
+        name = f"apiproxy-test-{os.getpid()}"
+        notified = Notified("\0" + name)
+        self.addCleanup(notified.socket.close)
+        notifier("@" + name)("STOPPING=1")
+        self.assertEqual(notified.next(), "STOPPING=1")
+
+    def test_a_service_manager_that_does_not_listen(self) -> None:
+        """It is said once per attempt, and nothing breaks."""
+        said: list[str] = []
+        self.patch(tap, "_say", said.append)
+        notifier("/nowhere/at/all")("READY=1")
+        self.assertEqual(len(said), 1)
+        self.assertIn("cannot notify /nowhere/at/all", said[0])
+
+
+class _Twistd(usage.Options):
+    """Stands for twistd's own options."""
+
+    optFlags = (("nodaemon", "n", ""),)
+    optParameters = (("logfile", "l", None, ""),)
+
+    @property
+    def subCommands(self) -> list[Any]:
+        return [["apiproxy", None, Options, ""]]
+
+
+class OptionsTests(SynchronousTestCase):
+    """What happens in the process before anything is served; signals are left alone."""
+
+    def setUp(self) -> None:
+        for name in list(os.environ):
+            if name.startswith("APIPROXY_") or name.lower().endswith("_proxy"):
+                self.patch_environ(name, None)
+        for name in PROVIDERS:
+            self.patch_environ(f"APIPROXY_{name.upper()}_PORT", "off")
+        self.patch_environ("APIPROXY_OPENAI_PORT", "0")
+        self.patch_environ("APIPROXY_VALIDATE_KEYS", "off")
+        self.patch_environ("OPENAI_API_KEY", KEY)
+        self.limits: list[Any] = []
+        self.patch(resource, "setrlimit", lambda *limit: self.limits.append(limit))
+
+    def patch_environ(self, name: str, value: str | None) -> None:
+        """Set a variable for this test."""
+        old = os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+        def restore() -> None:
+            os.environ.pop(name, None)
+            if old is not None:
+                os.environ[name] = old
+
+        self.addCleanup(restore)
+
+    def options(self, *arguments: str) -> Options:
+        """As twistd reads them."""
+        parent = _Twistd()
+        parent.parseOptions([*arguments, "apiproxy"])
+        found = parent.subOptions
+        assert isinstance(found, Options)
+        self.parent = parent
+        return found
+
+    def test_keys_leave_the_environment(self) -> None:
+        """So that no child and no debugger finds them there; no core is left either."""
+        options = self.options("-n")
+        self.assertNotIn("OPENAI_API_KEY", os.environ)
+        self.assertEqual(self.limits, [(resource.RLIMIT_CORE, (0, 0))])
+        again = options.reread()
+        self.assertEqual([s.reveal() for s in again.secrets][:1], [KEY.encode()])
+
+    def test_log_lines_go_where_twistd_says(self) -> None:
+        """Standard output in the foreground, else the log file."""
+        path = os.path.abspath(self.mktemp())
+        for arguments, expected in (
+            (("-n",), 1),
+            (("-n", "-l", "-"), 1),
+            (("-n", "-l", path), path),
+            (("-l", path), path),
+        ):
+            descriptor = tap._log_descriptor(self._parsed(*arguments))
+            if expected == 1:
+                self.assertEqual(descriptor, 1)
+            else:
+                os.close(descriptor)
+                self.assertTrue(os.path.exists(str(expected)))
+        self.assertEqual(tap._log_descriptor({}), 1)
+        with contextlib.chdir(os.path.dirname(path)):
+            os.close(tap._log_descriptor(self._parsed()))
+            os.remove("twistd.log")
+
+    def _parsed(self, *arguments: str) -> _Twistd:
+        parent = _Twistd()
+        parent["nodaemon"] = "-n" in arguments
+        parent["logfile"] = arguments[-1] if "-l" in arguments else None
+        return parent
+
+    def test_settings_that_make_no_sense(self) -> None:
+        """Exit code 1."""
+        self.patch_environ("APIPROXY_OPENAI_PORT", "x")
+        said: list[str] = []
+        self.patch(tap, "_say", said.append)
+        stop = self.assertRaises(SystemExit, self.options, "-n")
+        self.assertEqual(stop.code, 1)
+        self.assertTrue(said[0].startswith("APIPROXY_OPENAI_PORT"))
+
+    def process(self) -> Any:
+        """The service; its reactor is one that only remembers."""
+        service = makeService(self.options("-n"))
+        self.assertIsInstance(service, Proxy)
+        calls: list[str] = []
+
+        class Remembers:
+            def callWhenRunning(self, what: Callable[[], None]) -> None:
+                calls.append("when running")
+
+            def callFromThread(self, what: Callable[[], None]) -> None:
+                what()
+
+            def stop(self) -> None:
+                calls.append("stop")
+
+        process: Any = service
+        process._reactor = Remembers()
+        process.calls = calls
+        return process
+
+    def test_twistd_logs_by_our_observer(self) -> None:
+        """And so does twist."""
+        process = self.process()
+        application: Any = MultiService()
+        components: dict[Any, Any] = {}
+        application.setComponent = components.__setitem__
+        process.setServiceParent(application)
+        events = process._options["events"]
+        self.assertIs(components[ILogObserver], events)
+        self.assertIs(self.parent["fileLogObserverFactory"](None), events)
+
+    def test_a_port_that_is_taken(self) -> None:
+        """Exit code 2."""
+        process = self.process()
+
+        def taken(self: Proxy) -> None:
+            raise PortTaken("openai: taken")
+
+        self.patch(Proxy, "privilegedStartService", taken)
+        said: list[str] = []
+        self.patch(tap, "_say", said.append)
+        stop = self.assertRaises(SystemExit, process.privilegedStartService)
+        self.assertEqual((stop.code, said), (2, ["openai: taken"]))
+
+    def test_signals(self) -> None:
+        """Caught once the reactor runs; the first stops, the second hurries."""
+        process = self.process()
+        self.patch(Proxy, "privilegedStartService", lambda self: None)
+        process.privilegedStartService()
+        self.assertEqual(process.calls, ["when running"])
+        caught: dict[int, Any] = {}
+        self.patch(signal, "signal", caught.__setitem__)
+        process._catch_signals()
+        process.hurry = lambda: process.calls.append("hurry")
+        process.reload = lambda settings: process.calls.append("reload")
+        caught[signal.SIGHUP](signal.SIGHUP, None)
+        caught[signal.SIGTERM](signal.SIGTERM, None)
+        caught[signal.SIGINT](signal.SIGINT, None)
+        self.assertEqual(process.calls[1:], ["reload", "stop", "hurry"])
+
+    def test_a_reload_that_makes_no_sense(self) -> None:
+        """Each problem is a line; nothing else happens."""
+        process = self.process()
+        lines: list[Any] = []
+        process._log = type(
+            "Log", (), {"log": lambda *line, **more: lines.append((line[1:], more))}
+        )()
+        process._options._environ["APIPROXY_OPENAI_PORT"] = "x"
+        process._reread()
+        self.assertEqual([line[0] for line in lines], [("error", "reload")])
+
+    def test_a_strict_check_of_keys(self) -> None:
+        """A key that is refused ends the process with 1, after an orderly stop."""
+        process = self.process()
+        exits: list[int] = []
+        self.patch(os, "_exit", exits.append)
+
+        async def stop(self: Proxy) -> None:
+            return None
+
+        self.patch(Proxy, "_stop", stop)
+        process.give_up()
+        self.assertEqual(process.calls, ["stop"])
+        story = process._stop()
+        self.assertRaises(StopIteration, story.send, None)
+        self.assertEqual(exits, [1])
+        process._exit_code = 0
+        self.assertRaises(StopIteration, process._stop().send, None)
+        self.assertEqual(exits, [1])
