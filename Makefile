@@ -1,7 +1,7 @@
 # Every command a person or CI needs. The work is done in scripts/, a few lines each.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check cover lock news image clean
+.PHONY: help run test test-all check cover lock news image agents-codex clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list these commands
@@ -23,6 +23,19 @@ check:  ## ruff, mypy and import-linter, without the tests
 cover:  ## all tests under trial and under pytest, and the coverage of both
 	@scripts/cover
 
+bench:  ## measure apiproxy against its peers: one table, and JSON with every sample
+	@scripts/bench $(ARGS)
+
+bench-quick:  ## its main rows, in less than two minutes
+	@scripts/bench-quick $(ARGS)
+
+bench-peers:  ## install the peers it compares with, and matplotlib, into .bench/
+	@scripts/bench-peers
+
+soak: SECONDS ?= 3600
+soak:  ## constant mixed load for SECONDS (3600), memory sampled, with a plot
+	@scripts/soak --seconds $(SECONDS)
+
 lock:  ## pin the dependencies anew after a change in setup.cfg (ARGS=--upgrade: newest of all)
 	@scripts/lock $(ARGS)
 
@@ -31,6 +44,9 @@ news:  ## show what the next entry of CHANGELOG.md will say
 
 image:  ## build the container image
 	@scripts/image
+
+agents-codex:  ## install the Codex CLI into .agents, so that its test runs (needs npm)
+	@scripts/codex
 
 clean:  ## remove virtual environments, caches and build results
 	@scripts/clean

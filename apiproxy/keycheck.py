@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from apiproxy.core.errors import EgressDenied, ProxyError
 from apiproxy.providers.base import Probe, Provider
@@ -53,8 +54,12 @@ class KeyCheck:
     ) -> None:
         configured = [one for one in providers if one.not_configured() is None]
         stories = [Deferred.fromCoroutine(self._check(one)) for one in configured]
-        for story in stories:
-            await story
+        try:
+            for story in stories:
+                await story
+        finally:  # cancelled, we stand at one of them, and the others must end too
+            for story in stories:
+                story.addErrback(_forget).cancel()
         self.complete = True
         if any(one["status"] == "auth_rejected" for one in self.results.values()):
             rejected()
@@ -94,3 +99,8 @@ class KeyCheck:
     def shown(self) -> dict[str, object]:
         """The state as ``/health`` has it."""
         return {"complete": self.complete, "results": self.results}
+
+
+def _forget(failure: Failure) -> None:
+    """A call that was cancelled."""
+    failure.trap(CancelledError)

@@ -30,11 +30,11 @@ from apiproxy.telemetry.exchange_lines import ExchangeLines
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.wire.control import Control
 from apiproxy.wire.drain import Drain
+from apiproxy.wire.pool import Pool
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.route import Route
 from apiproxy.wire.site import Endpoint, ProviderSite
 from apiproxy.wire.tls import trust
-from apiproxy.wire.upstream import Pool
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.ways import Ways
 from apiproxy.wire.websocket import Handshakes
@@ -365,7 +365,7 @@ def _bound(count: Callable[[str], None], name: str) -> Callable[[], None]:
 def _shown_address(address: object) -> str:
     host, port = getattr(address, "host", None), getattr(address, "port", None)
     if host is None:
-        return str(getattr(address, "name", address))
+        return os.fsdecode(getattr(address, "name", b""))
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

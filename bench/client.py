@@ -15,36 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 from bench import speech
-from bench.figures import percentile
 from bench.machine import raise_descriptor_limit
+from bench.talk import Refused, Talk, answer_ping, read_answer, shares, take_events
 
 _TIMEOUT = 30.0
-_STAMP_LENGTH = 17
-
-
-class Refused(Exception):
-    """The answer was not the one hoped for."""
-
-
-class Talk:
-    """One connection of an agent.
-
-    Attributes:
-        sock: of it.
-        rest: bytes that are not dealt with yet.
-        last: when the last event came, in µs; 0: none yet.
-        awaited: bytes of an echo that are still to come.
-        asked: when the message was sent, in µs.
-    """
-
-    __slots__ = ("asked", "awaited", "last", "rest", "sock")
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.rest = b""
-        self.last = 0
-        self.awaited = 0
-        self.asked = 0
+_SETTLE = 0.3
 
 
 class Client:
@@ -97,12 +72,20 @@ class Client:
         gaps: list[int] = []
         for talk in self._talks.values():
             talk.last = 0
-        self._turn(seconds, lambda talk, data, now: _events(talk, data, now, late, gaps))
+
+        def took(talk: Talk, data: bytes, now: int) -> None:
+            take_events(talk, data, now, late, gaps)
+
+        self._turn(_SETTLE, took)  # what came while nobody looked is not late
+        late.clear()
+        gaps.clear()
+        self._turn(seconds, took)
         return {
             "count": len(late),
             "lost": self._lost,
-            **_shares("late", late),
-            **_shares("gap", gaps),
+            "spent": _SETTLE + seconds,
+            **shares("late", late),
+            **shares("gap", gaps),
         }
 
     def echoes(self, seconds: float, size: int, deflate: bool) -> dict[str, Any]:
@@ -126,14 +109,14 @@ class Client:
             talk.awaited, talk.asked = length, time.monotonic_ns() // 1000
             talk.sock.sendall(ask)
         self._turn(seconds, echoed)
-        done = len(trips)
         stopped = True
         self._turn(0.2, echoed)  # what is still on its way
-        return {"count": done, "lost": self._lost, **_shares("trip", trips)}
+        done = len(trips)
+        return {"count": done, "lost": self._lost, **shares("trip", trips)}
 
     def idle(self, seconds: float) -> dict[str, Any]:
         """Only answer pings."""
-        self._turn(seconds, _answer_ping)
+        self._turn(seconds, answer_ping)
         return {"open": len(self._talks), "lost": self._lost}
 
     def requests(
@@ -158,7 +141,7 @@ class Client:
             sock.sendall(ask)
             first = sock.recv(65536)
             times.append((time.monotonic_ns() - began) // 1000)
-            _read_answer(sock, first)
+            read_answer(sock, first)
             if fresh:
                 sock.close()
                 sock = None
@@ -166,16 +149,23 @@ class Client:
                 time.sleep(pause)
         if sock is not None:
             sock.close()
-        return {"count": count, **_shares("first", times), "times": times[:100]}
+        return {"count": count, **shares("first", times), "times": times[:100]}
 
-    def uploads(self, seconds: float, size: int, fields: dict[str, str]) -> dict[str, Any]:
+    def uploads(
+        self, seconds: float, size: int, fields: dict[str, str]
+    ) -> dict[str, Any]:
         """Post bodies of so many bytes, one after the other."""
-        ask = speech.request("POST", b"x" * size, fields)
-        end, count = time.monotonic() + seconds, 0
-        while time.monotonic() < end:
+        start, end = (
+            b'{"model":"paced-0","messages":[{"role":"user","content":"',
+            b'"}]}',
+        )
+        body = start + b"x" * (size - len(start) - len(end)) + end
+        ask = speech.request("POST", body, fields)
+        until, count = time.monotonic() + seconds, 0
+        while time.monotonic() < until:
             with self._connected() as sock:
                 sock.sendall(ask)
-                _read_answer(sock, sock.recv(65536))
+                read_answer(sock, sock.recv(65536))
             count += 1
         return {"count": count}
 
@@ -207,7 +197,9 @@ class Client:
             refused = b"\r\n" in data and status not in data.split(b"\r\n", 1)[0]
             if refused or not more:
                 line = data.split(b"\r\n", 1)[0].decode("latin-1")
-                raise Refused(f"connection {len(self._talks) + 1} got: {line or 'nothing'}")
+                raise Refused(
+                    f"connection {len(self._talks) + 1} got: {line or 'nothing'}"
+                )
         talk = Talk(sock)
         talk.rest = data
         return talk
@@ -239,61 +231,6 @@ class Client:
     def _drop(self, number: int) -> None:
         self._epoll.unregister(number)
         self._talks.pop(number).sock.close()
-
-
-def _events(
-    talk: Talk, data: bytes, now: int, late: list[int], gaps: list[int]
-) -> None:
-    data = talk.rest + data
-    at = 0
-    while (mark := data.find(b"@", at)) >= 0 and len(data) >= mark + _STAMP_LENGTH:
-        at = mark + _STAMP_LENGTH
-        late.append(now - int(data[mark + 1 : at]))
-        if talk.last:
-            gaps.append(now - talk.last)
-        talk.last = now
-    talk.rest = data[mark:] if mark >= 0 else b""
-
-
-def _answer_ping(talk: Talk, data: bytes, now: int) -> None:
-    talk.rest += data
-    while (frame := speech.take_frame(talk.rest)) is not None:
-        first, payload, length = frame
-        talk.rest = talk.rest[length:]
-        if first == 0x89:
-            talk.sock.send(speech.frame(0x8A, payload, masked=True))
-
-
-def _read_answer(sock: socket.socket, data: bytes) -> None:
-    while b"\r\n\r\n" not in data:
-        more = sock.recv(65536)
-        if not more:
-            raise Refused("the connection was closed in an answer")
-        data += more
-    head, _, body = data.partition(b"\r\n\r\n")
-    if b" 200 " not in head.split(b"\r\n", 1)[0]:
-        raise Refused(head.split(b"\r\n", 1)[0].decode("latin-1"))
-    length = -1
-    for line in head.lower().split(b"\r\n"):
-        if line.startswith(b"content-length:"):
-            length = int(line.split(b":")[1])
-    while len(body) < length or (length < 0 and not body.endswith(b"0\r\n\r\n")):
-        more = sock.recv(65536)
-        if not more:
-            raise Refused("the connection was closed in an answer")
-        body += more
-
-
-def _shares(name: str, microseconds: list[int]) -> dict[str, float]:
-    """Median, 99th percentile and largest, in milliseconds."""
-    if not microseconds:
-        return {}
-    values = sorted(microseconds)
-    return {
-        f"{name}_p50": percentile(values, 0.5) / 1e3,
-        f"{name}_p99": percentile(values, 0.99) / 1e3,
-        f"{name}_max": values[-1] / 1e3,
-    }
 
 
 def main(port: int, authority: str | None) -> None:

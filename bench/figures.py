@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import frozen
 
@@ -82,3 +82,32 @@ def digits(value: float) -> str:
     before = math.floor(math.log10(abs(value))) + 1
     places = max(0, 3 - before) if before > 0 else 2
     return f"{value:,.{min(places, 2)}f}"
+
+
+def most_that_passes(
+    passes: Callable[[int], bool], start: int, limit: int, grain: float = 0.125
+) -> int:
+    """The largest number that passes, by doubling or halving, then bisecting.
+
+    Args:
+        passes: tries a number; whatever is above one that does not pass does not either.
+        start: the number to try first.
+        limit: the largest to try.
+        grain: how far from the truth it may be, as a share of it.
+
+    Returns:
+        0 if not even one passes.
+    """
+    good, bad, number = 0, 0, min(start, limit)
+    while not bad and good < limit:
+        if passes(number):
+            good, number = number, min(2 * number, limit)
+        else:
+            bad = number
+    while bad - good > max(1, grain * good):
+        number = (good + bad) // 2 if good else max(1, bad // 2)
+        if passes(number):
+            good = number
+        else:
+            bad = number
+    return good

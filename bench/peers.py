@@ -6,6 +6,7 @@ goes through Squid; the others cannot, or not with reuse, and are spared it.
 """
 
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from bench import templates
 from bench.processes import Running, Unavailable, free_ports, wait_listening
 from bench.rig import HOST, Rig, find
 
@@ -20,75 +22,6 @@ _ROOT = Path(__file__).parent.parent
 _INSTALLED = _ROOT / ".bench"
 _PATIENCE = 90.0
 _KEY = "sk-real-of-the-benchmark"
-
-_NGINX = """\
-daemon off; worker_processes 1; pid {folder}/{name}.pid; error_log {folder}/{name}.err;
-{user}
-events {{ worker_connections 16384; }}
-http {{
-  access_log {folder}/{name}.access.log; keepalive_requests 100000000;
-  client_max_body_size 64m; client_body_buffer_size 64k;
-  client_body_temp_path {folder}/{name}-body; proxy_temp_path {folder}/{name}-proxy;
-  map $http_upgrade $connection_field {{ default upgrade; '' ''; }}
-  upstream provider {{
-    server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 100000000;
-  }}
-  server {{
-    listen 127.0.0.1:{port} backlog=4096;
-    location / {{
-      proxy_pass https://provider; proxy_http_version 1.1; proxy_buffering off;
-      proxy_request_buffering off; proxy_read_timeout 3600s; proxy_send_timeout 3600s;
-      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_field;
-      proxy_set_header Host {host}; proxy_set_header Authorization "Bearer {key}";
-      proxy_set_header X-Request-Id $request_id;
-      proxy_ssl_verify on; proxy_ssl_verify_depth 2; proxy_ssl_name {host};
-      proxy_ssl_server_name on; proxy_ssl_trusted_certificate {authority};
-    }}
-  }}
-}}
-"""
-
-_HAPROXY = """\
-global
-  maxconn 16384
-  nbthread 1
-  log stderr format raw local0
-defaults
-  mode http
-  log global
-  option httplog
-  timeout connect 10s
-  timeout client 1h
-  timeout server 1h
-  timeout tunnel 1h
-frontend agents
-  bind 127.0.0.1:{port} backlog 4096
-  default_backend provider
-backend provider
-  http-reuse always
-  http-request set-header Authorization "Bearer {key}"
-  http-request set-header Host {host}
-  server one 127.0.0.1:{upstream} ssl verify required ca-file {authority} sni str({host}) \
-verifyhost {host} pool-max-conn 128 alpn http/1.1
-"""
-
-_MITMPROXY = '''\
-def requestheaders(flow):
-    flow.request.headers["authorization"] = "Bearer {key}"
-
-
-def responseheaders(flow):
-    kind = flow.response.headers.get("content-type", "")
-    flow.response.stream = kind.startswith("text/event-stream")
-'''
-
-_LITELLM = """\
-model_list:
-  - model_name: "*"
-    litellm_params: {{model: "openai/*", api_base: "https://{host}:{upstream}/v1", \
-api_key: "{key}"}}
-litellm_settings: {{telemetry: false, num_retries: 0}}
-"""
 
 
 @frozen
@@ -148,11 +81,15 @@ def _start(
     return Started(port, running, seconds, fields or {})
 
 
-def _conf(rig: Rig, name: str, text: str, **values: object) -> Path:
-    path = rig.stage.folder / name
+def _conf(rig: Rig, file: str, text: str, **values: object) -> Path:
+    path = rig.stage.folder / file
     path.write_text(
         text.format(
-            folder=rig.stage.folder, host=HOST, authority=rig.authority, key=_KEY, **values
+            folder=rig.stage.folder,
+            host=HOST,
+            authority=rig.authority,
+            key=_KEY,
+            **values,
         )
     )
     return path
@@ -174,14 +111,22 @@ def _apiproxy(rig: Rig, upstream: int, name: str) -> Started:
     }
     # The checkout's own, not whatever the folder it runs in may hold.
     twistd = Path(sys.executable).with_name("twistd")
-    return _start(rig, name, [str(twistd), "-n", "--pidfile=", "apiproxy"], ports[0], env)
+    return _start(
+        rig, name, [str(twistd), "-n", "--pidfile=", "apiproxy"], ports[0], env
+    )
 
 
 def _nginx(rig: Rig, upstream: int, name: str) -> Started:
     (port,) = free_ports(1)
     user = "user root;" if os.getuid() == 0 else ""
     conf = _conf(
-        rig, f"{name}.conf", _NGINX, name=name, port=port, upstream=upstream, user=user
+        rig,
+        f"{name}.conf",
+        templates.NGINX,
+        name=name,
+        port=port,
+        upstream=upstream,
+        user=user,
     )
     command = [_need("nginx"), "-c", str(conf), "-p", str(rig.stage.folder)]
     return _start(rig, name, command, port)
@@ -189,13 +134,13 @@ def _nginx(rig: Rig, upstream: int, name: str) -> Started:
 
 def _haproxy(rig: Rig, upstream: int, name: str) -> Started:
     (port,) = free_ports(1)
-    conf = _conf(rig, f"{name}.cfg", _HAPROXY, port=port, upstream=upstream)
+    conf = _conf(rig, f"{name}.cfg", templates.HAPROXY, port=port, upstream=upstream)
     return _start(rig, name, [_need("haproxy"), "-db", "-f", str(conf)], port)
 
 
 def _mitmproxy(rig: Rig, upstream: int, name: str) -> Started:
     (port,) = free_ports(1)
-    addon = _conf(rig, f"{name}.py", _MITMPROXY)
+    addon = _conf(rig, f"{name}.py", templates.MITMPROXY)
     command = [
         _need(".bench/mitmproxy/bin/mitmdump"),
         *("--mode", f"reverse:https://{HOST}:{upstream}", "--quiet"),
@@ -209,7 +154,10 @@ def _mitmproxy(rig: Rig, upstream: int, name: str) -> Started:
 
 def _litellm(rig: Rig, upstream: int, name: str) -> Started:
     (port,) = free_ports(1)
-    conf = _conf(rig, f"{name}.yaml", _LITELLM, upstream=upstream)
+    master = f"sk-{secrets.token_hex(24)}"  # it refuses to serve without one
+    conf = _conf(
+        rig, f"{name}.yaml", templates.LITELLM, upstream=upstream, master=master
+    )
     command = [
         _need(".bench/litellm/bin/litellm"),
         *("--config", str(conf), "--host", "127.0.0.1", "--port", str(port)),
@@ -221,7 +169,8 @@ def _litellm(rig: Rig, upstream: int, name: str) -> Started:
         "NO_DOCS": "True",
         "DISABLE_ADMIN_UI": "True",
     }
-    return _start(rig, name, command, port, env)
+    fields = {"Authorization": f"Bearer {master}"}
+    return _start(rig, name, command, port, env, fields)
 
 
 def _portkey(rig: Rig, upstream: int, name: str) -> Started:
@@ -277,7 +226,9 @@ def _said(*command: str) -> Callable[[], str]:
 
 
 def _litellm_version() -> str:
-    found = sorted(_INSTALLED.glob("litellm/lib/*/site-packages/litellm-[0-9]*.dist-info"))
+    found = sorted(
+        _INSTALLED.glob("litellm/lib/*/site-packages/litellm-[0-9]*.dist-info")
+    )
     if not found:
         raise Unavailable("not installed (make bench-peers)")
     return found[-1].name.removesuffix(".dist-info")
@@ -291,7 +242,9 @@ def _apiproxy_version() -> str:
 
 _NO_SOCKETS = "it carries no WebSocket to an endpoint of one's own"
 _REFORMED = {"ws": _NO_SOCKETS, "deflate": _NO_SOCKETS}
-_NODE = "require('./.bench/portkey/node_modules/@portkey-ai/gateway/package.json').version"
+_NODE = (
+    "require('./.bench/portkey/node_modules/@portkey-ai/gateway/package.json').version"
+)
 
 DIRECT = Contestant("direct", "no proxy", lambda: "", _direct)
 """The provider itself: what the rig can do at all."""
@@ -301,11 +254,11 @@ CONTESTANTS = (
     Contestant("nginx", "nginx", _said("nginx", "-v"), _nginx),
     Contestant("haproxy", "HAProxy", _said("haproxy", "-v"), _haproxy),
     Contestant(
-        "mitmproxy", "mitmproxy", _said(".bench/mitmproxy/bin/mitmdump", "--version"),
+        "mitmproxy",
+        "mitmproxy",
+        _said(".bench/mitmproxy/bin/mitmdump", "--version"),
         _mitmproxy,
     ),
     Contestant("litellm", "LiteLLM", _litellm_version, _litellm, _REFORMED),
-    Contestant(
-        "portkey", "Portkey", _said("node", "-p", _NODE), _portkey, _REFORMED
-    ),
+    Contestant("portkey", "Portkey", _said("node", "-p", _NODE), _portkey, _REFORMED),
 )

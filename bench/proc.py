@@ -84,7 +84,10 @@ def resident(pid: int, root: Path = _PROC) -> int:
 
 def descriptors(pid: int, root: Path = _PROC) -> int:
     """How many file descriptors a process has open."""
-    return sum(1 for _ in (root / str(pid) / "fd").iterdir())
+    try:
+        return sum(1 for _ in (root / str(pid) / "fd").iterdir())
+    except OSError:
+        return 0
 
 
 def _cpu_ns(process: Path) -> int:

@@ -9,11 +9,12 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from apiproxy.demo.authority import issue
-from bench import speech
+from bench import speech, templates
 from bench.machine import Cores
 from bench.processes import (
     Running,
@@ -27,46 +28,6 @@ HOST = "localhost"
 _ROOT = Path(__file__).parent.parent
 _SBIN = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
 
-_NGINX = """\
-daemon off; worker_processes 1; pid {folder}/provider.pid; error_log {folder}/provider.err;
-{user}
-events {{ worker_connections 8192; }}
-http {{
-  access_log off; keepalive_requests 100000000; keepalive_timeout 3600s;
-  client_max_body_size 64m; client_body_buffer_size 64k;
-  client_body_temp_path {folder}/provider-body;
-  server {{
-    listen 127.0.0.1:{port} ssl backlog=4096;
-    ssl_certificate {identity}; ssl_certificate_key {identity};
-    ssl_session_cache shared:s:4m; ssl_protocols TLSv1.2 TLSv1.3;
-    location / {{ default_type application/json; return 200 '{body}'; }}
-  }}
-}}
-"""
-
-_SQUID = """\
-http_port 127.0.0.1:{port}
-visible_hostname bench.test
-pid_filename none
-coredump_dir {folder}
-cache_log {folder}/squid-cache.log
-logformat bench %>Hs %rm %ru
-access_log stdio:{folder}/squid-access.log bench
-hosts_file {folder}/squid-hosts
-dns_nameservers 127.0.0.1
-cache deny all
-cache_mem 0 MB
-memory_cache_shared off
-netdb_filename none
-pinger_enable off
-max_filedescriptors {descriptors}
-shutdown_lifetime 0 seconds
-{user}
-acl provider dstdomain -n localhost
-acl CONNECT method CONNECT
-http_access allow CONNECT provider
-http_access deny all
-"""
 _CONNECT = re.compile(r"^\d+ CONNECT ", re.MULTILINE)
 
 
@@ -116,6 +77,7 @@ class Rig:
     Attributes:
         stage: that everything runs on.
         cores: who runs where.
+        descriptors: how many files a process may have open.
         authority: path of the PEM file that the providers' certificate hangs from.
         plain: port of the provider for plain requests.
         live: port of the provider for streams and WebSockets.
@@ -126,9 +88,13 @@ class Rig:
     def __init__(self, stage: Stage, cores: Cores, descriptors: int) -> None:
         self.stage = stage
         self.cores = cores
+        self.descriptors = descriptors
         folder = stage.folder
         issued = issue(HOST, datetime.datetime.now(datetime.UTC))
-        self.authority, self._identity = folder / "authority.pem", folder / "identity.pem"
+        self.authority, self._identity = (
+            folder / "authority.pem",
+            folder / "identity.pem",
+        )
         self.authority.write_bytes(issued.authority)
         self._identity.write_bytes(issued.identity)
         self.live, self.squid = free_ports(2)
@@ -151,7 +117,7 @@ class Rig:
         folder = self.stage.folder
         conf = folder / "provider.conf"
         conf.write_text(
-            _NGINX.format(
+            templates.PROVIDER.format(
                 folder=folder,
                 port=port,
                 identity=self._identity,
@@ -167,7 +133,9 @@ class Rig:
     def _start_squid(self, descriptors: int) -> None:
         program = find("squid")
         if program is None:
-            raise Unavailable("Squid is not installed, and apiproxy is measured behind it")
+            raise Unavailable(
+                "Squid is not installed, and apiproxy is measured behind it"
+            )
         folder = self.stage.folder
         user = ""
         for name in ("squid-access.log", "squid-cache.log"):
@@ -180,7 +148,7 @@ class Rig:
         (folder / "squid-hosts").write_text(f"127.0.0.1 {HOST}\n")
         conf = folder / "squid.conf"
         conf.write_text(
-            _SQUID.format(
+            templates.SQUID.format(
                 folder=folder,
                 port=self.squid,
                 user=user,
@@ -194,7 +162,9 @@ class Rig:
 
     def connects(self) -> int:
         """How many tunnels Squid has logged; each is logged when it ends."""
-        return len(_CONNECT.findall((self.stage.folder / "squid-access.log").read_text()))
+        return len(
+            _CONNECT.findall((self.stage.folder / "squid-access.log").read_text())
+        )
 
     def connects_after(self, before: int, settle: float = 1.5) -> int:
         """How many more than before, once no more are added."""
@@ -206,7 +176,7 @@ class Rig:
         return count - before
 
     @contextlib.contextmanager
-    def agents(self, port: int, tls: bool = False) -> "Any":
+    def agents(self, port: int, tls: bool = False) -> Iterator[Agents]:
         """A process of agents that talk to a port of 127.0.0.1."""
         extra = [str(self.authority)] if tls else []
         running = self._python("client", str(port), *extra, pipes=True)

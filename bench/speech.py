@@ -33,7 +33,9 @@ _MODEL = re.compile(rb'"model": ?"(?:openai/)?paced-(\d+)"')
 _STREAMED = re.compile(rb'"stream": ?true')
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _MASK = b"\x37\xfa\x21\x3d"
-_NO_TAKEOVER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+_NO_TAKEOVER = (
+    "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+)
 
 
 def answer_body(size: int = 800) -> bytes:
@@ -55,24 +57,26 @@ def stream_request(pace_us: int, fields: dict[str, str]) -> bytes:
     """A request for a stream with an event every so many microseconds; 0: only one."""
     model = f'"model":"paced-{pace_us}"'
     words = "Look at the failing test again, please. " * 8
-    text = f'{{{model},"stream":true,"messages":[{{"role":"user","content":"{words}"}}]}}'
+    text = (
+        f'{{{model},"stream":true,"messages":[{{"role":"user","content":"{words}"}}]}}'
+    )
     return request("POST", text.encode(), fields)
 
 
 def request(method: str, body: bytes, fields: dict[str, str]) -> bytes:
     """A whole request of an agent."""
-    lines = [
-        f"{method} {PATH} HTTP/1.1",
-        "Host: localhost",
-        "Content-Type: application/json",
-        "Accept: application/json, text/event-stream",
-        "User-Agent: OpenAI/Python 2.8.1",
-        "Authorization: Bearer sk-placeholder-of-the-agent",
-        "X-Stainless-Lang: python",
-        "X-Stainless-Runtime: CPython",
-        f"Content-Length: {len(body)}",
-        *(f"{name}: {value}" for name, value in fields.items()),
-    ]
+    usual = {
+        "Host": "localhost",
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "User-Agent": "OpenAI/Python 2.8.1",
+        "Authorization": "Bearer sk-placeholder-of-the-agent",
+        "X-Stainless-Lang": "python",
+        "X-Stainless-Runtime": "CPython",
+        "Content-Length": str(len(body)),
+    }
+    lines = [f"{method} {PATH} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in {**usual, **fields}.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.address import UNIXAddress
@@ -209,6 +210,13 @@ class ListeningTests(ProxyCase):
         self.assertEqual(len(addresses), 13)
         self.assertTrue(proxy.running)
 
+    def test_a_unix_socket_alone(self) -> None:
+        """A provider need not have a port."""
+        path = os.path.abspath(self.mktemp())
+        self.started(settings(APIPROXY_OPENAI_SOCKET=path, APIPROXY_OPENAI_PORT="off"))
+        self.assertNotIn(10000, [server[0] for server in self.reactor.tcpServers])
+        self.assertEqual(self.reactor.unixServers[0][0], path)
+
     def test_a_port_that_is_taken(self) -> None:
         """It is said whose."""
         self.reactor = Taken()
@@ -234,6 +242,78 @@ class ListeningTests(ProxyCase):
         self.assertEqual(_shown_address(NOWHERE), "127.0.0.1:3128")
         self.assertEqual(_shown_address(Six()), "[::1]:10000")
         self.assertIn("/run/x", _shown_address(UNIXAddress("/run/x")))
+
+
+class KeyTests(ProxyCase):
+    """Whether providers take their keys, which is found out at start."""
+
+    def checked(self, how: str, refused: bool) -> "KeyProxy":
+        """A proxy whose keys have been checked."""
+        chosen = settings(APIPROXY_VALIDATE_KEYS=how)
+        log = LineLog(self.lines.append, level="info", now=lambda: 0.0)
+        proxy = KeyProxy(chosen, cast(Reactor, self.reactor), log)
+        proxy.keycheck.start = (  # type: ignore[method-assign]
+            lambda providers, rejected: proxy.check(rejected if refused else None)
+        )
+        proxy.startService()
+        return proxy
+
+    def test_only_strict_ends_the_process(self) -> None:
+        """And only if a key is refused."""
+        given_up = [
+            self.checked(how, refused).given_up
+            for how in ("off", "warn", "strict")
+            for refused in (False, True)
+        ]
+        self.assertEqual(given_up, [0, 0, 0, 0, 0, 1])
+        self.assertEqual(len(self.logged("key_validation_strict_exit")), 1)
+
+    def test_a_proxy_without_a_process_goes_on(self) -> None:
+        """Whoever runs it decides."""
+        proxy = self.started()
+        proxy.give_up()
+        self.assertTrue(proxy.running)
+
+    def test_a_check_that_breaks(self) -> None:
+        """It is reported, and the service goes on."""
+        proxy = self.checked("warn", refused=False)
+        self.assertNoResult(proxy.checking)
+        proxy.checking.errback(ZeroDivisionError())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_stop_ends_the_check(self) -> None:
+        """Without a word."""
+        proxy = self.checked("warn", refused=False)
+        stopping = self.stopped(proxy)
+        self.turn(1)
+        self.successResultOf(stopping)
+        self.assertEqual(proxy.cancelled, 1)
+
+
+class KeyProxy(Proxy):
+    """Its check ends when the test says so.
+
+    Attributes:
+        checking: the check.
+        cancelled: how often it was.
+        given_up: how often the process was to end.
+    """
+
+    given_up = 0
+    cancelled = 0
+
+    def check(self, refused: Callable[[], None] | None) -> "Deferred[None]":
+        """Begin a check that refuses a key, or none."""
+        self.checking: Deferred[None] = Deferred(self._cancel)
+        if refused is not None:
+            refused()
+        return self.checking
+
+    def _cancel(self, _: object) -> None:
+        self.cancelled += 1
+
+    def give_up(self) -> None:
+        self.given_up += 1
 
 
 class StoppingTests(ProxyCase):

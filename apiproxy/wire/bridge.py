@@ -247,7 +247,8 @@ class Bridge:
 
     def _upstream_lost(self) -> None:
         """In order only after a Close."""
-        if self._upstream.scanner.closed or self._closing:
+        agent, upstream = self._agent.scanner, self._upstream.scanner
+        if agent.closed or upstream.closed or self._closing:
             self._end(None)
             self._agent.hang_up()
         else:

@@ -42,48 +42,21 @@ from apiproxy.core.head import (
 )
 from apiproxy.core.headers import (
     Special,
-    connection_options,
     join,
     sort_request,
-    wants_websocket,
 )
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Fields
 from apiproxy.wire.reason import reason_phrase
+from apiproxy.wire.request import MAX_DRAINED, AgentRequest
 from apiproxy.wire.transport import Transport, transport_of, tune
 from apiproxy.wire.watch import Stall
 
 _MAX_WAITING = 64 * 1024
 """Bytes read ahead of the request that is being served."""
 
-_MAX_DRAINED = 1024 * 1024
-"""Bytes of an unwanted request body that are read and thrown away."""
-
 _DRAIN_SECONDS = 30.0
 _EMPTY_LINES = re.compile(rb"(?:\r\n)++")
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class Server(typing.Protocol):
-    """Serves one request; is told what happens on the agent's side."""
-
-    def body_data(self, payload: bytes) -> None:
-        """Payload of the request's body came."""
-
-    def body_ended(self) -> None:
-        """The request's body is complete."""
-
-    def agent_lost(self, error: ProxyError | None) -> None:
-        """The agent left; or, with an error, broke the protocol and gets that answer."""
-
-    def agent_full(self) -> None:
-        """The agent does not read as fast as we write."""
-
-    def agent_ready(self) -> None:
-        """The agent reads again."""
-
-    def look(self, now: float) -> None:
-        """Act on deadlines (see ``wire.watch``)."""
 
 
 class ChannelSite(typing.Protocol):
@@ -93,7 +66,7 @@ class ChannelSite(typing.Protocol):
     deadlines: Deadlines
     own_slots: frozenset[bytes]
 
-    def serve(self, request: "AgentRequest") -> None:
+    def serve(self, request: AgentRequest) -> None:
         """Serve a request: set its ``server``, or answer at once."""
 
     def refuse_head(self, channel: "AgentChannel", error: ProxyError) -> None:
@@ -107,91 +80,6 @@ class ChannelSite(typing.Protocol):
 
     def complain(self, sentence: str, error: BaseException) -> None:
         """A bug, contained."""
-
-
-class AgentRequest:
-    """One request of an agent, and the way to answer it.
-
-    Attributes:
-        channel: the connection it came on.
-        head: as received.
-        fields: the lines that pass to upstream.
-        special: values of the lines that do not, by lower-case name.
-        length: bytes of body announced, or ``CHUNKED``.
-        keep: whether the connection may be kept afterwards.
-        server: who serves it; None while nobody does.
-    """
-
-    __slots__ = (
-        "_expects",
-        "channel",
-        "fields",
-        "head",
-        "keep",
-        "length",
-        "server",
-        "special",
-    )
-
-    def __init__(
-        self,
-        channel: "AgentChannel",
-        head: RequestHead,
-        fields: Fields,
-        special: Special,
-        length: int,
-    ) -> None:
-        self.channel = channel
-        self.head = head
-        self.fields = fields
-        self.special = special
-        self.length = length
-        self.keep = head.minor == 1 and b"close" not in connection_options(special)
-        self._expects = b"expect" in special and head.minor == 1
-        self.server: Server | None = None
-
-    @property
-    def wants_websocket(self) -> bool:
-        """Whether this is a WebSocket handshake."""
-        return b"upgrade" in self.special and wants_websocket(self.special)
-
-    @property
-    def body_ended(self) -> bool:
-        """Whether the whole body has come."""
-        return self.channel.body_ended
-
-    def want_body(self) -> None:
-        """Tell an agent that waits for it to send the body (RFC 9110, section 10.1.1)."""
-        if self._expects:
-            self._expects = False
-            if not self.channel.body_ended:
-                self.channel.write(_CONTINUE)
-
-    def make_head(self, status: int, reason: bytes, fields: Fields) -> bytes:
-        """The bytes of an answer's head, which also settle whether we keep the connection.
-
-        Args:
-            status: of the answer.
-            reason: the phrase.
-            fields: all lines but ``Connection``, framing included.
-        """
-        if self.keep and not self._can_drain():
-            self.keep = False
-        close = b"" if self.keep else b"Connection: close\r\n"
-        return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, join(fields), close)
-
-    def _can_drain(self) -> bool:
-        """Whether the rest of the body is known to be short, so that we can wait for it."""
-        if self.channel.body_ended:
-            return True
-        return not self._expects and 0 <= self.channel.body_left <= _MAX_DRAINED
-
-    def answer(self, status: int, fields: Fields, body: bytes) -> None:
-        """Answer whole; for HEAD pass the body too, only its length is sent."""
-        fields = [*fields, (b"Content-Length", b"%d" % len(body))]
-        head = self.make_head(status, reason_phrase(status), fields)
-        self.channel.write(head if self.head.method == b"HEAD" else head + body)
-        self.channel.end_answer()
 
 
 @implementer(IPushProducer)
@@ -434,7 +322,7 @@ class AgentChannel(Protocol):
     def _drain(self, size: int) -> None:
         assert self._drained is not None
         self._drained += size
-        if self._drained > _MAX_DRAINED:
+        if self._drained > MAX_DRAINED:
             self.abort()
 
     def abort(self) -> None:

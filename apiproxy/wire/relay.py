@@ -37,8 +37,8 @@ from apiproxy.core.exchange import Exchange, Phase
 from apiproxy.core.head import CHUNKED, UNTIL_CLOSE
 from apiproxy.core.headers import Special, join
 from apiproxy.core.values import Answer, Ask, Fields
-from apiproxy.wire.channel import AgentRequest
 from apiproxy.wire.failures import translate_dial
+from apiproxy.wire.request import AgentRequest
 from apiproxy.wire.route import Route
 from apiproxy.wire.upstream import UpstreamLine
 from apiproxy.wire.watch import Stall

@@ -17,8 +17,8 @@ from apiproxy.core.head import CHUNKED
 from apiproxy.core.headers import request_id
 from apiproxy.core.target import split_target, upstream_target
 from apiproxy.core.values import Ask
-from apiproxy.wire.channel import AgentRequest
 from apiproxy.wire.relay import Relay
+from apiproxy.wire.request import AgentRequest
 from apiproxy.wire.route import Route
 from apiproxy.wire.upgrade import Upgrade
 

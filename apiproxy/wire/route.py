@@ -10,7 +10,7 @@ from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Fields
 from apiproxy.providers.base import Provider
 from apiproxy.wire.bridge import Bridge
-from apiproxy.wire.upstream import Pool
+from apiproxy.wire.pool import Pool
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.websocket import Handshakes
 

@@ -12,7 +12,8 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from apiproxy.core.errors import InternalError, Overloaded, ProxyError, ShuttingDown
-from apiproxy.wire.channel import AgentChannel, AgentRequest
+from apiproxy.wire.channel import AgentChannel
+from apiproxy.wire.request import AgentRequest
 from apiproxy.wire.reverse import ProviderResource
 from apiproxy.wire.route import Route
 

@@ -16,8 +16,8 @@ from apiproxy.core.handshake import deflate_offers, handshake_fields
 from apiproxy.core.headers import Special, join, subprotocols
 from apiproxy.core.values import Answer, Ask
 from apiproxy.wire.bridge import Bridge
-from apiproxy.wire.channel import AgentRequest
 from apiproxy.wire.relay import Relay
+from apiproxy.wire.request import AgentRequest
 from apiproxy.wire.route import Route
 from apiproxy.wire.transport import Transport
 

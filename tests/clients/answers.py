@@ -121,13 +121,13 @@ def response_socket(*, deflate: bool = True) -> Behaviour:
     """Answers each ``response.create`` on a WebSocket."""
 
     async def serve(socket: Socket) -> None:
-        number = 0
+        answered = 0
         while True:
-            number += 1
-            await socket.until(lambda: len(socket.messages) >= number)
-            asked = json.loads(socket.messages[number - 1])
+            await socket.until(lambda: len(socket.messages) > answered)  # noqa: B023  # now
+            asked = json.loads(socket.messages[answered])
             assert asked["type"] == "response.create", asked
-            for event in response_events(number):
+            answered += 1
+            for event in response_events(answered):
                 socket.send(json.dumps(event))
 
     return websocket(echo=False, deflate=deflate, then=serve)

@@ -43,8 +43,10 @@ def responses_stream(client: OpenAI) -> Any:
     seen: list[str] = []
     with client.responses.stream(model="mock-1", input="Good morning") as stream:
         for event in stream:
-            delta = event.type == "response.output_text.delta"
-            seen.append(event.delta if delta else event.type)  # type: ignore[union-attr]  # that kind has a delta
+            if event.type == "response.output_text.delta":
+                seen.append(event.delta)
+            else:
+                seen.append(event.type)
         return [seen, stream.get_final_response().output_text]
 
 

@@ -12,7 +12,7 @@ MESSAGES = b"/v1/messages"
 
 
 class AnthropicCase(ClientCase):
-    async def turn(self, name: str) -> Any:
+    async def sdk(self, name: str) -> Any:
         """One thing that the SDK does, with a key that is none."""
         return await self.tell(
             "anthropic_turns", name, self.url(ANTHROPIC), PLACEHOLDER
@@ -32,8 +32,8 @@ class TurnTests(AnthropicCase):
         """As JSON, and as a stream."""
         await self.stage()
         self.provider.on(MESSAGES, answer_json(message()), message_stream())
-        self.assertEqual(await self.turn("messages"), [TEXT])
-        self.assertEqual(await self.turn("stream"), [list(WORDS), TEXT])
+        self.assertEqual(await self.sdk("messages"), [TEXT])
+        self.assertEqual(await self.sdk("stream"), [list(WORDS), TEXT])
         self.isolated_messages(2)
 
     async def test_tokens_and_models(self) -> None:
@@ -43,8 +43,8 @@ class TurnTests(AnthropicCase):
         model = {"id": "mock-1", "type": "model", "display_name": "Mock"}
         listed = {"data": [model], "has_more": False}
         self.provider.on(b"/v1/models", answer_json(listed))
-        self.assertEqual(await self.turn("count_tokens"), 7)
-        self.assertEqual(await self.turn("models"), ["mock-1"])
+        self.assertEqual(await self.sdk("count_tokens"), 7)
+        self.assertEqual(await self.sdk("models"), ["mock-1"])
         self.isolated_messages(2)
 
 
@@ -52,7 +52,7 @@ class ErrorTests(AnthropicCase):
     async def test_without_a_key_there_is_one_try_and_a_typed_error(self) -> None:
         """``PermissionDeniedError`` says which variable to set; nothing is tried again."""
         await self.stage({"ANTHROPIC_API_KEY": ""})
-        raised = await self.turn("failing")
+        raised = await self.sdk("failing")
         self.assertEqual(raised["kind"], "PermissionDeniedError")
         self.assertEqual(raised["status"], 403)
         self.assertEqual(raised["body"]["type"], "error")
@@ -65,7 +65,7 @@ class ErrorTests(AnthropicCase):
         await self.stage()
         error = {"type": "authentication_error", "message": "invalid x-api-key"}
         self.provider.on(MESSAGES, answer_json({"type": "error", "error": error}, 401))
-        raised = await self.turn("failing")
+        raised = await self.sdk("failing")
         self.assertEqual(raised["kind"], "AuthenticationError")
         self.assertEqual(raised["body"]["error"], error)
         self.isolated_messages(1)
@@ -78,13 +78,13 @@ class ErrorTests(AnthropicCase):
             {"type": "error", "error": error}, 429, [(b"Retry-After", b"1")]
         )
         self.provider.on(MESSAGES, limit, answer_json(message()))
-        self.assertEqual(await self.turn("messages"), [TEXT])
+        self.assertEqual(await self.sdk("messages"), [TEXT])
         self.isolated_messages(2)
 
     async def test_a_stream_that_is_cut_never_ends_in_silence(self) -> None:
         """However the provider breaks off, the SDK raises."""
         await self.stage()
         for how in ("reset", "fin", "close"):
-            self.provider.on(MESSAGES, cut(message_stream(), 700, how))  # type: ignore[arg-type]  # one of Ending
-            self.assertIsNotNone(await self.turn("cut"))
+            self.provider.on(MESSAGES, cut(message_stream(), 700, how))
+            self.assertIsNotNone(await self.sdk("cut"))
         self.isolated_messages(3)

@@ -1,4 +1,4 @@
-"""Run as a program: cases of the Autobahn TestSuite against a server; prints what came of them.
+"""Run as a program: cases of the Autobahn TestSuite against a server, and what came of it.
 
 Arguments: the server's URL, how many cases at a time, and a pattern for each group of cases.
 Prints a list: for each case its id, the verdicts on its behaviour and on its close, the code

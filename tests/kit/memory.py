@@ -36,9 +36,10 @@ from apiproxy.credentials.static import StaticSource
 from apiproxy.providers.base import Credential, Provider
 from apiproxy.providers.dialects import OpenAIDialect
 from apiproxy.wire.channel import AgentChannel
+from apiproxy.wire.pool import Pool
 from apiproxy.wire.route import Route
 from apiproxy.wire.site import Endpoint, ProviderSite
-from apiproxy.wire.upstream import Pool, UpstreamLine
+from apiproxy.wire.upstream import UpstreamLine
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.websocket import Handshakes
 from tests.kit.transport import HonestTransport

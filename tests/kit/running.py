@@ -125,8 +125,8 @@ class Program(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """It is over, and its output all here."""
-        code, signal = reason.value.exitCode, reason.value.signal  # type: ignore[attr-defined]  # ProcessDone and ProcessTerminated have them
-        self.code = code if code is not None else -int(signal)
+        how: Any = reason.value  # ProcessDone or ProcessTerminated
+        self.code = -how.signal if how.exitCode is None else how.exitCode
         self._bell.ring()
 
 

@@ -9,13 +9,13 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from attrs import frozen
-from twisted.internet.interfaces import IReactorUNIX
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import globalLogPublisher
 
 from apiproxy.config import Settings
@@ -26,7 +26,6 @@ from apiproxy.wire.reactor import Reactor
 from tests.kit.agent import Agent, SocketAgent
 from tests.kit.case import LoopbackCase
 from tests.kit.http import NO_FIELDS, Message, Response
-from tests.kit.line import IReactor
 from tests.kit.provider import Call, FieldsIn, Provider
 from tests.kit.squid import Squid, squid_missing
 from tests.kit.tls import authority
@@ -186,10 +185,6 @@ class OpenLog(LineLog):
         """Look for nothing."""
 
 
-class LiveReactor(IReactor, IReactorUNIX, Reactor):
-    """The real reactor, with all that the kit and the proxy use of it."""
-
-
 class LiveProxy:
     """The proxy, and every line it has logged.
 
@@ -320,6 +315,7 @@ class SquidCase(LoopbackCase):
         toml: bytes | None = None,
         read_timeout: int | None = None,
         user: tuple[str, str] | None = None,
+        extra: str = "",
         allow: Sequence[str] = HOSTS,
         tick: float = 0.1,
         redacting: bool = True,
@@ -331,6 +327,7 @@ class SquidCase(LoopbackCase):
             toml: the configuration file.
             read_timeout: Squid's.
             user: whom Squid wants to see.
+            extra: more lines of Squid's configuration.
             allow: host names that Squid lets through.
             tick: seconds within which the proxy keeps deadlines.
             redacting: whether the log has its second net.
@@ -343,6 +340,7 @@ class SquidCase(LoopbackCase):
                 allow=allow,
                 user=user,
                 read_timeout=read_timeout,
+                extra=extra,
             )
         )
         every = {"HTTPS_PROXY": self.squid.url, **(environ or {})}
@@ -370,9 +368,9 @@ class SquidCase(LoopbackCase):
             tick: seconds within which the proxy keeps deadlines.
             redacting: whether the log has its second net.
         """
-        every = self.environ() | environ
+        every = {**self.environ(), **environ}
         self.proxy = LiveProxy(
-            self.reactor,  # type: ignore[arg-type]  # it can do all that is asked of it
+            cast(Reactor, self.reactor),
             {name: value for name, value in every.items() if value},
             toml,
             tick=tick,
@@ -447,6 +445,23 @@ class SquidCase(LoopbackCase):
             line["request_id"] for line in self.proxy.events("websocket_upgrade_start")
         ]
         self.assertLessEqual(set(begun), set(ids), "a WebSocket never ended")
+
+    async def at_once(self, stories: Iterable[Awaitable[None]], many: int = 24) -> None:
+        """Tell stories side by side, because each of them waits for most of its time.
+
+        Args:
+            stories: that do not disturb one another.
+            many: how many at a time.
+        """
+        waiting = iter(stories)
+
+        async def tell() -> None:
+            for story in waiting:
+                await story
+
+        await gatherResults(
+            [Deferred.fromCoroutine(tell()) for _ in range(many)], consumeErrors=True
+        )
 
     async def turn(self, seconds: float = 0.005) -> None:
         """Let the reactor run."""

@@ -1,4 +1,4 @@
-"""The real credential goes out once, the agent's own go nowhere, by the tunnel as it should."""
+"""The real credential goes out once and through the tunnel; the agent's own go nowhere."""
 
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -43,7 +43,17 @@ SLOTS = (
 )
 """Where some provider looks for a credential, in every spelling that might slip through."""
 
-QUERY = "key api_key apikey apiKey access_token token Key %6bey API%5FKEY".split()
+QUERY = (
+    "key",
+    "api_key",
+    "apikey",
+    "apiKey",
+    "access_token",
+    "token",
+    "Key",
+    "%6bey",
+    "API%5FKEY",
+)
 
 SUBPROTOCOLS = (
     f"openai-insecure-api-key.{PLACEHOLDER}",

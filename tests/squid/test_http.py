@@ -1,5 +1,8 @@
 """HTTP/1.1 as it was meant, kept on the way through the proxy and Squid."""
 
+from functools import partial
+
+from apiproxy.wire.upstream import Pool
 from tests.kit.http import Response, chunk
 from tests.kit.provider import (
     Behaviour,
@@ -378,6 +381,10 @@ class StaleLineTests(SquidCase):
             )
             self.assertEqual(len(self.provider.requests), number)
 
+    def is_empty(self, pool: Pool) -> bool:
+        """Whether no line is kept."""
+        return not pool.idle
+
     async def test_a_line_that_ended_while_idle_is_not_used(self) -> None:
         """When the end has been noticed, there is nothing to repeat."""
         await self.stage()
@@ -385,6 +392,6 @@ class StaleLineTests(SquidCase):
         for known in PROVIDERS:
             pool = self.proxy.proxy.sites[known.name].route.pool
             self.assertEqual((await self.ask(known)).status, 200)
-            await self.until(lambda pool=pool: not pool.idle)
+            await self.until(partial(self.is_empty, pool))
             self.assertEqual((await self.ask(known)).status, 200)
             self.assertEqual(self.proxy.proxy.counters.tally(known.name).retries, 0)

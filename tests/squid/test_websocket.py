@@ -2,8 +2,9 @@
 
 import secrets
 from collections.abc import Sequence
+from functools import partial
 
-from tests.kit.agent import Agent
+from tests.kit.agent import Agent, SocketAgent
 from tests.kit.frames import (
     BINARY,
     CLOSE,
@@ -158,13 +159,16 @@ class ConversationTests(SquidCase):
             with about(known.name):
                 socket = await self.socket(known)
                 socket.ping(b"from the agent")
-                await socket.until(
-                    lambda s=socket: ("pong", b"from the agent") in s.events
-                )
+                await self.until(partial(self.has_ponged, socket))
                 far = self.provider.sockets[-1]
                 self.assertEqual(far.pings, [b"from the agent"])
                 far.ping(b"from the provider")
-                await far.until(lambda f=far: f.pongs == [b"from the provider"])
+                await self.until(partial(bool, far.pongs))
+                self.assertEqual(far.pongs, [b"from the provider"])
+
+    def has_ponged(self, socket: SocketAgent) -> bool:
+        """Whether the pong to the agent's ping has come."""
+        return ("pong", b"from the agent") in socket.events
 
     async def test_16_mib_in_one_message(self) -> None:
         """A large message passes whole, in one frame or in many."""
@@ -230,7 +234,7 @@ class ClosingTests(SquidCase):
                     socket = await self.socket(known)
                     far = self.provider.sockets[-1]
                     socket.end(code, reason)
-                    await far.until(lambda f=far: f.closed is not None)
+                    await self.until(partial(getattr, far, "closed"))
                     assert far.closed is not None
                     self.assertEqual(
                         (far.closed.code, far.closed.reason or ""), (code, reason)
