@@ -1,6 +1,8 @@
 """Settings: one frozen value, made once, with all that is wrong reported at once."""
 
+import uuid
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
@@ -21,6 +23,8 @@ __all__ = [
     "Limits",
     "NoProxy",
     "Settings",
+    "check_authorities",
+    "read_settings",
     "reference",
 ]
 
@@ -122,6 +126,52 @@ class Settings:
     def ca_files(self) -> tuple[str, ...]:
         """Paths of all PEM files to trust beside the system's authorities."""
         return tuple(path for path in (self.ssl_cert_file, self.ca_file) if path)
+
+
+def read_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
+    """Settings from the environment and the configuration file.
+
+    Args:
+        path: of the file; None for ``APIPROXY_CONFIG``, or none.
+        environ: the environment.
+
+    Raises:
+        ConfigurationError: with every problem there is.
+    """
+    environ = dict(environ)
+    path = path or environ.get("APIPROXY_CONFIG")
+    environ.pop("APIPROXY_CONFIG", None)  # it says where settings are, and is none
+    try:
+        toml = Path(path).read_bytes() if path else None
+    except OSError as error:
+        problem = f"--config: {path} cannot be read: {error.strerror}"
+        raise ConfigurationError([problem]) from error
+    return Settings.read(
+        environ, toml, lambda name: Path(name).read_bytes(), lambda: str(uuid.uuid4())
+    )
+
+
+def check_authorities(settings: Settings, usable: Callable[[str], bool]) -> None:
+    """See that the files of authorities hold some.
+
+    Args:
+        settings: name the files.
+        usable: whether OpenSSL can use the file at a path.
+
+    Raises:
+        ConfigurationError: naming each variable whose file it cannot.
+    """
+    files = {
+        "SSL_CERT_FILE": settings.ssl_cert_file,
+        "APIPROXY_CA_FILE": settings.ca_file,
+    }
+    problems = [
+        f"{name}: there is no usable certificate in {path}"
+        for name, path in files.items()
+        if path and not usable(path)
+    ]
+    if problems:
+        raise ConfigurationError(problems)
 
 
 def _read(sources: Sources, new_id: Callable[[], str]) -> Settings:

@@ -7,8 +7,8 @@ logged and shown by ``/health``; only ``strict`` ends the process when a key is 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.error import ConnectingCancelledError
 
 from apiproxy.core.errors import EgressDenied, ProxyError
 from apiproxy.providers.base import Probe, Provider
@@ -54,12 +54,10 @@ class KeyCheck:
     ) -> None:
         configured = [one for one in providers if one.not_configured() is None]
         stories = [Deferred.fromCoroutine(self._check(one)) for one in configured]
-        try:
-            for story in stories:
-                await story
-        finally:  # cancelled, we stand at one of them, and the others must end too
-            for story in stories:
-                story.addErrback(_forget).cancel()
+        # A list, because to cancel it is to cancel all that are in it.
+        for done, outcome in await DeferredList(stories, consumeErrors=True):
+            if not done:
+                outcome.raiseException()
         self.complete = True
         if any(one["status"] == "auth_rejected" for one in self.results.values()):
             rejected()
@@ -70,8 +68,8 @@ class KeyCheck:
             return
         try:
             status = await self._caller.ask(provider, provider.probe)
-        except CancelledError:
-            raise
+        except (CancelledError, ConnectingCancelledError):
+            raise CancelledError from None
         except EgressDenied as error:
             self._note(provider, "egress_denied", error.message)
         except Exception as error:
@@ -99,8 +97,3 @@ class KeyCheck:
     def shown(self) -> dict[str, object]:
         """The state as ``/health`` has it."""
         return {"complete": self.complete, "results": self.results}
-
-
-def _forget(failure: Failure) -> None:
-    """A call that was cancelled."""
-    failure.trap(CancelledError)

@@ -5,22 +5,25 @@ import resource
 import signal
 import socket
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
-from apiproxy.config import ConfigurationError, Settings
+from apiproxy.config import (
+    ConfigurationError,
+    Settings,
+    check_authorities,
+    read_settings,
+)
 from apiproxy.service import PortTaken, Proxy
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.sink import StdoutSink
 from apiproxy.telemetry.twisted_events import TwistedEvents
-from apiproxy.wire.tls import trust
+from apiproxy.wire.tls import is_usable
 
 EXIT_CONFIGURATION = 1
 EXIT_PORT_TAKEN = 2
@@ -57,7 +60,7 @@ class Options(usage.Options):
         Raises:
             ConfigurationError: they make no sense any more.
         """
-        return read_settings(self["config"], self._environ)
+        return read_usable(self["config"], self._environ)
 
 
 def _log_descriptor(parent: Any) -> int:
@@ -69,44 +72,20 @@ def _log_descriptor(parent: Any) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
 
-def read_settings(path: str | None, environ: dict[str, str]) -> Settings:
-    """Settings from the environment and the configuration file.
-
-    Args:
-        path: of the file; None for ``APIPROXY_CONFIG``, or none.
-        environ: the environment.
+def read_usable(path: str | None, environ: dict[str, str]) -> Settings:
+    """Settings whose files of authorities OpenSSL can use, too.
 
     Raises:
         ConfigurationError: with every problem there is.
     """
-    environ = dict(environ)
-    path = path or environ.get("APIPROXY_CONFIG")
-    environ.pop("APIPROXY_CONFIG", None)  # it says where settings are, and is none
-    try:
-        toml = Path(path).read_bytes() if path else None
-    except OSError as error:
-        problem = f"--config: {path} cannot be read: {error.strerror}"
-        raise ConfigurationError([problem]) from error
-    settings = Settings.read(
-        environ, toml, lambda name: Path(name).read_bytes(), lambda: str(uuid.uuid4())
-    )
-    _check_authorities("SSL_CERT_FILE", settings.ssl_cert_file)
-    _check_authorities("APIPROXY_CA_FILE", settings.ca_file)
+    settings = read_settings(path, environ)
+    check_authorities(settings, is_usable)
     return settings
-
-
-def _check_authorities(name: str, path: str | None) -> None:
-    """See that OpenSSL can use the file that this variable names."""
-    try:
-        trust(*[path] if path else [])
-    except OSError as error:  # ssl.SSLError is one
-        problem = f"{name}: there is no usable certificate in {path}"
-        raise ConfigurationError([problem]) from error
 
 
 def _read_or_exit(path: str | None, environ: dict[str, str]) -> Settings:
     try:
-        return read_settings(path, environ)
+        return read_usable(path, environ)
     except ConfigurationError as error:
         for problem in error.problems:
             _say(problem)

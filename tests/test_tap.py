@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy import tap
 from apiproxy.config import ConfigurationError
 from apiproxy.service import PortTaken, Proxy
-from apiproxy.tap import Options, makeService, notifier, read_settings
+from apiproxy.tap import Options, makeService, notifier, read_usable
 from tests.kit.tls import authority
 
 KEY = "sk-process-key-0123456789abcdef"
@@ -342,24 +342,24 @@ class SettingsTests(SynchronousTestCase):
         one.write_text("grace = 1\n")
         two.write_text("grace = 2\n")
         environ = {"APIPROXY_CONFIG": str(one)}
-        self.assertEqual(read_settings(None, environ).grace, 1)
-        self.assertEqual(read_settings(str(two), environ).grace, 2)
+        self.assertEqual(read_usable(None, environ).grace, 1)
+        self.assertEqual(read_usable(str(two), environ).grace, 2)
         self.assertEqual(environ, {"APIPROXY_CONFIG": str(one)})
-        self.assertEqual(read_settings(None, {}).grace, 20)
+        self.assertEqual(read_usable(None, {}).grace, 20)
 
     def test_authorities_are_looked_at(self) -> None:
         """A good file passes."""
         pem = str(authority().pem)
-        self.assertEqual(read_settings(None, {"SSL_CERT_FILE": pem}).ca_files, (pem,))
+        self.assertEqual(read_usable(None, {"SSL_CERT_FILE": pem}).ca_files, (pem,))
         empty = Path(os.path.abspath(self.mktemp()))
         empty.write_text("")
         environ = {"APIPROXY_CA_FILE": str(empty)}
-        error = self.assertRaises(ConfigurationError, read_settings, None, environ)
+        error = self.assertRaises(ConfigurationError, read_usable, None, environ)
         self.assertTrue(error.problems[0].startswith("APIPROXY_CA_FILE"))
 
     def test_a_file_nobody_can_read(self) -> None:
         """It is a problem like any other."""
-        error = self.assertRaises(ConfigurationError, read_settings, "/no/file", {})
+        error = self.assertRaises(ConfigurationError, read_usable, "/no/file", {})
         self.assertIn("/no/file cannot be read", error.problems[0])
 
 

@@ -1,14 +1,18 @@
 """``apiproxy check``: what would listen where, and what is wrong with the settings."""
 
-import ssl
+import os
 from collections.abc import Iterator
 
 import click
 
-from apiproxy.cli.reading import read_settings
-from apiproxy.config import ConfigurationError, Settings
+from apiproxy.config import (
+    ConfigurationError,
+    Settings,
+    check_authorities,
+    read_settings,
+)
 from apiproxy.providers.base import Provider
-from apiproxy.wire.tls import trust
+from apiproxy.wire.tls import is_usable
 
 _HEAD = ("PROVIDER", "ADDRESS", "UPSTREAM", "WAY OUT", "KEY")
 
@@ -20,8 +24,8 @@ _HEAD = ("PROVIDER", "ADDRESS", "UPSTREAM", "WAY OUT", "KEY")
 def command(config: str | None) -> None:
     """Show what the settings mean, or all that is wrong with them (exit code 1)."""
     try:
-        settings = read_settings(config)
-        _check_authorities(settings)
+        settings = read_settings(config, os.environ)
+        check_authorities(settings, is_usable)
     except ConfigurationError as error:
         for problem in error.problems:
             click.echo(f"apiproxy: {problem}", err=True)
@@ -29,23 +33,6 @@ def command(config: str | None) -> None:
     click.echo(table([_HEAD, *rows(settings)]))
     for warning in settings.warnings:
         click.echo(f"warning: {warning}")
-
-
-def _check_authorities(settings: Settings) -> None:
-    """See that the files of authorities hold some.
-
-    Raises:
-        ConfigurationError: one does not.
-    """
-    for name, path in (
-        ("APIPROXY_CA_FILE", settings.ca_file),
-        ("SSL_CERT_FILE", settings.ssl_cert_file),
-    ):
-        try:
-            trust(*filter(None, [path]))
-        except (OSError, ssl.SSLError):
-            problem = f"{name} names a file that holds no PEM certificate"
-            raise ConfigurationError([problem]) from None
 
 
 def rows(settings: Settings) -> Iterator[tuple[str, ...]]:

@@ -57,11 +57,10 @@ def default_url(environ: Mapping[str, str]) -> str:
 def _configured_url() -> str:
     """The same, from the settings as a whole."""
     from apiproxy.admin.endpoints import management
-    from apiproxy.cli.reading import read_settings
-    from apiproxy.config import ConfigurationError
+    from apiproxy.config import ConfigurationError, read_settings
 
     try:
-        settings = read_settings(None)
+        settings = read_settings(None, os.environ)
     except ConfigurationError as error:
         raise Unwell("; ".join(error.problems)) from None
     provider = management(settings.providers)

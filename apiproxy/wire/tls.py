@@ -59,6 +59,15 @@ def trust(*ca_files: str) -> ssl.SSLContext:
     return context
 
 
+def is_usable(ca_file: str) -> bool:
+    """Whether a file can be read and holds certificates."""
+    try:
+        trust(ca_file)
+    except OSError:  # ssl.SSLError is one
+        return False
+    return True
+
+
 class TlsSessions:
     """The newest session of each host, by which the next handshake is cheaper."""
 

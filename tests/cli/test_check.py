@@ -79,5 +79,6 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(result.exit_code, 1)
         self.assertEqual(
             result.stderr,
-            "apiproxy: APIPROXY_CA_FILE names a file that holds no PEM certificate\n",
+            "apiproxy: APIPROXY_CA_FILE: there is no usable certificate in"
+            f" {path.absolute()}\n",
         )

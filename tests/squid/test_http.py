@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from apiproxy.wire.upstream import Pool
+from apiproxy.wire.pool import Pool
 from tests.kit.http import Response, chunk
 from tests.kit.provider import (
     Behaviour,

@@ -1,12 +1,11 @@
-"""Settings for the subcommands."""
+"""Where settings are read from."""
 
 import os
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.cli.reading import read_settings
-from apiproxy.config import ConfigurationError
+from apiproxy.config import ConfigurationError, read_settings
 
 
 class ReadingTests(SynchronousTestCase):
@@ -17,7 +16,7 @@ class ReadingTests(SynchronousTestCase):
         self.file.write_text("[providers.openai]\nport = 1234\n")
 
     def openai_port(self, path: str | None = None) -> int | None:
-        return read_settings(path).providers[0].port
+        return read_settings(path, os.environ).providers[0].port
 
     def test_files(self) -> None:
         """A file is named by the option, else by APIPROXY_CONFIG, else there is none."""
@@ -31,12 +30,14 @@ class ReadingTests(SynchronousTestCase):
         key = Path(self.mktemp())
         key.write_text("k\n")
         os.environ["OPENAI_API_KEY_FILE"] = str(key)
-        self.assertIsNone(read_settings(None).providers[0].not_configured())
-        self.assertTrue(read_settings(None).providers[1].not_configured())
+        self.assertIsNone(read_settings(None, os.environ).providers[0].not_configured())
+        self.assertTrue(read_settings(None, os.environ).providers[1].not_configured())
 
     def test_a_file_that_is_not_there(self) -> None:
         """This is a problem like any other."""
-        error = self.assertRaises(ConfigurationError, read_settings, "/nowhere.toml")
+        error = self.assertRaises(
+            ConfigurationError, read_settings, "/nowhere.toml", {}
+        )
         self.assertEqual(
             error.problems,
             ["--config: /nowhere.toml cannot be read: No such file or directory"],
@@ -44,5 +45,5 @@ class ReadingTests(SynchronousTestCase):
 
     def test_ids(self) -> None:
         """Copilot's interaction id is made anew each time."""
-        first, second = read_settings(None), read_settings(None)
+        first, second = read_settings(None, os.environ), read_settings(None, os.environ)
         self.assertNotEqual(first.providers[2], second.providers[2])
