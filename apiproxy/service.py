@@ -316,7 +316,8 @@ class Proxy(Service):
     def reload(self, settings: Settings) -> None:
         """Serve by new settings from now on; what is under way ends by the old ones.
 
-        Ports stay as they are; a provider that would need another one needs a restart.
+        Ports stay as they are; a provider that would need another one needs a restart. One
+        that is there no more goes on listening, and refuses.
         """
         self._notify("RELOADING=1")
         try:
@@ -327,15 +328,17 @@ class Proxy(Service):
     def _put_in_force(self, settings: Settings) -> None:
         routes = self._routes(settings)
         for name in self.sites.keys() - routes.keys():
+            self._retire(self.sites[name])
             self._warn_of_restart(name)
         for name, route in routes.items():
             site = self.sites.get(name)
-            if site is None or _needs_restart(site.route.provider, route.provider):
-                route.pool.close()
+            if site is None:
                 self._watch.remove(route.pool)
                 self._warn_of_restart(name)
-            else:
-                self._replace(site, route)
+                continue
+            if _needs_restart(site.route.provider, route.provider):
+                self._warn_of_restart(name)
+            self._replace(site, route)
         self.settings = evolve(settings, bind=self.settings.bind)
         shared = self._shared(settings)
         for site in self.sites.values():
@@ -345,6 +348,11 @@ class Proxy(Service):
     def _warn_of_restart(self, name: str) -> None:
         message = "its listener changes only by a restart"
         self._log.log("warning", "reload", provider=name, message=message)
+
+    def _retire(self, site: ProviderSite) -> None:
+        """Serve a provider no more: its key may have been withdrawn."""
+        provider = evolve(site.route.provider, credential=None)
+        self._replace(site, evolve(site.route, provider=provider))
 
     def _replace(self, site: ProviderSite, route: Route) -> None:
         old = site.route

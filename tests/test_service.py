@@ -412,17 +412,18 @@ class ReloadTests(ProxyCase):
         self.assertIn(b"sk-ant-0123456789abcdef", self.upstream().heard)
 
     def test_a_changed_port_waits_for_a_restart(self) -> None:
-        """It is warned of; the old one serves on by the old settings."""
+        """It is warned of; on the old port everything else is in force."""
         proxy = self.started()
         before = len(self.reactor.tcpServers)
-        route = proxy.sites["openai"].route
         proxy.reload(settings(APIPROXY_OPENAI_PORT="11000", OPENAI_API_KEY="sk-b" * 9))
         self.assertEqual(len(self.reactor.tcpServers), before)
         (warning,) = [
             line for line in self.logged("reload") if line["level"] == "warning"
         ]
         self.assertEqual(warning["provider"], "openai")
-        self.assertIs(proxy.sites["openai"].route, route)
+        agent = self.agent(proxy)
+        agent.deliver(get())
+        self.assertIn(b"Bearer sk-bsk-b", self.upstream().heard)
 
     def test_a_provider_that_is_new_waits_for_a_restart(self) -> None:
         """It has no listener yet."""
@@ -435,14 +436,17 @@ class ReloadTests(ProxyCase):
         ]
         self.assertEqual(warning["provider"], "vertex")
 
-    def test_a_provider_that_is_gone_is_warned_of(self) -> None:
-        """Its listener serves on by the old settings until a restart."""
+    def test_a_provider_that_is_gone_serves_no_more(self) -> None:
+        """It is warned of; its listener stays until a restart, and refuses."""
         proxy = self.started()
-        proxy.reload(settings(APIPROXY_VERTEX_PORT="off"))
+        proxy.reload(settings(APIPROXY_OPENAI_PORT="off"))
         (warning,) = [
             line for line in self.logged("reload") if line["level"] == "warning"
         ]
-        self.assertEqual(warning["provider"], "vertex")
+        self.assertEqual(warning["provider"], "openai")
+        agent = self.agent(proxy)
+        agent.deliver(get())
+        self.assertIn(b"x-apiproxy-error: provider_not_configured", agent.written)
 
     def test_open_sockets_are_still_known(self) -> None:
         """So that a later stop ends them."""
