@@ -7,7 +7,7 @@ logged and shown by ``/health``; only ``strict`` ends the process when a key is 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.internet.error import ConnectingCancelledError
 
 from apiproxy.core.errors import EgressDenied, ProxyError
@@ -54,10 +54,11 @@ class KeyCheck:
     ) -> None:
         configured = [one for one in providers if one.not_configured() is None]
         stories = [Deferred.fromCoroutine(self._check(one)) for one in configured]
-        # A list, because to cancel it is to cancel all that are in it.
-        for done, outcome in await DeferredList(stories, consumeErrors=True):
-            if not done:
-                outcome.raiseException()
+        try:
+            # Gathered, because to cancel that is to cancel each of them.
+            await gatherResults(stories, consumeErrors=True)
+        except FirstError as error:
+            error.subFailure.raiseException()
         self.complete = True
         if any(one["status"] == "auth_rejected" for one in self.results.values()):
             rejected()

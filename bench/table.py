@@ -98,9 +98,9 @@ def _absent(result: Result) -> str:
         if one["absent"] is not None
     ]
     reasons: dict[tuple[str, str], list[str]] = {}
-    for row in ROWS:
-        for name, reason in result.document["absent"].get(row.key, {}).items():
-            reasons.setdefault((name, reason), []).append(row.key)
+    for key, absent in result.document["absent"].items():
+        for name, reason in absent.items():
+            reasons.setdefault((name, reason), []).append(key)
     lines += [
         f"- {name}: absent in {', '.join(keys)}: {reason}"
         for (name, reason), keys in reasons.items()

@@ -58,6 +58,12 @@ class TableTests(SynchronousTestCase):
         self.assertIn("- nginx: absent in stall_free: it ended", drawn)
         self.assertEqual(drawn.count("the machine was busy"), 1)
 
+    def test_absence_from_several_rows_at_once_is_said_too(self) -> None:
+        """Whatever name the measurement has."""
+        made = result()
+        made.absent("added_64", "nginx", "timed out")
+        self.assertIn("- nginx: absent in added_64: timed out", table.table(made))
+
     def test_growth_is_a_table_of_its_own(self) -> None:
         """With the largest median over the smallest."""
         made = result()
