@@ -56,6 +56,7 @@ class Settings:
         ssl_cert_file: the same, from ``SSL_CERT_FILE``.
         log_level: debug, info, warning or error.
         validate_keys: off, warn or strict.
+        lean_imports: whether packages that serving does not need are left out.
         grace: seconds that live exchanges get at shutdown.
         websockets: whether WebSockets are carried.
         deadlines: how long we wait.
@@ -73,6 +74,7 @@ class Settings:
     ssl_cert_file: str | None = None
     log_level: str = "info"
     validate_keys: str = "warn"
+    lean_imports: bool = True
     grace: float = 20.0
     websockets: bool = True
     deadlines: Deadlines = field(factory=Deadlines)

@@ -1,6 +1,12 @@
 """What ``twistd apiproxy`` and ``twist apiproxy`` call; the only module with the reactor."""
 
 import os
+import sys
+
+from apiproxy.lean import leave_out
+
+leave_out(sys.modules, os.environ)  # before Twisted is imported: see there
+
 import resource
 import signal
 import socket

@@ -82,6 +82,14 @@ _GENERAL = (
         "Ask each provider at start whether it takes its key; strict exits with 1.",
     ),
     Option(
+        ("APIPROXY_LEAN_IMPORTS",),
+        "lean_imports",
+        SWITCH,
+        True,
+        "Leave out Python packages that serving does not need; only by environment.",
+        toml=False,
+    ),
+    Option(
         ("APIPROXY_GRACE_SECONDS",),
         "grace",
         seconds(zero=True),

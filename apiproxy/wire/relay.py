@@ -19,6 +19,7 @@ Whatever ends it badly, ``_finish`` acts once: the line is given up, the agent g
 answer if it has got nothing yet, and is cut off if it has got a part.
 """
 
+from msgspec import structs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -271,6 +272,8 @@ class Relay:
                 fields.append((b"Transfer-Encoding", b"chunked"))
             else:
                 self._request.keep = False
+            self._ask = structs.replace(self._ask, fields=[])
+            self._request.forget_lines()
         self.exchange.answer(answer)
         self._answer_head = self._request.make_head(
             answer.status, answer.reason, fields

@@ -2,6 +2,8 @@
 
 import typing
 
+from msgspec import structs
+
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.head import RequestHead
 from apiproxy.core.headers import Special, connection_options, join, wants_websocket
@@ -114,6 +116,11 @@ class AgentRequest:
         self.keep = head.minor == 1 and b"close" not in connection_options(special)
         self._expects = b"expect" in special and head.minor == 1
         self.server: Server | None = None
+
+    def forget_lines(self) -> None:
+        """Free the header lines, which a long answer would keep for nothing."""
+        self.fields, self.special = [], {}
+        self.head = structs.replace(self.head, fields=[])
 
     @property
     def wants_websocket(self) -> bool:

@@ -359,8 +359,6 @@ class KeyCheckTests(SquidCase):
             await self.proxy.stop()
             # Long before the calls would have given up by themselves.
             await self.until(lambda: not middle.open, seconds=10)
-            said = {line["status"] for line in self.proxy.events("key_validation")}
-            self.assertLessEqual(said, {"skipped"}, self.proxy.events("key_validation"))
 
 
 def _ask_over_unix(path: str, ask: bytes, fields: bytes, behind: int = 0) -> bytes:

@@ -86,7 +86,6 @@ class SignalTests(SquidCase):
             self.assertEqual(
                 (end.opcode, end.payload[:2]), (CLOSE, close_payload(1001))
             )
-            agent.send_frame(CLOSE, close_payload(1001))
             agent.end()
         self.assertEqual(await service.ended(), 0)
         last = service.lines[-1]
