@@ -46,7 +46,7 @@ image:  ## build the container image
 	@scripts/image
 
 agents-codex:  ## install the Codex CLI into .agents, so that its test runs (needs npm)
-	@scripts/codex
+	@scripts/agents-codex
 
 clean:  ## remove virtual environments, caches and build results
 	@scripts/clean
