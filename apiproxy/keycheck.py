@@ -37,6 +37,8 @@ class KeyCheck:
         self._log = log
         self._caller = caller
         self._tunnelled = tunnelled
+        self._story: Deferred[None] | None = None
+        self._stopped = False
 
     def start(
         self, providers: Sequence[Provider], rejected: Callable[[], None]
@@ -47,7 +49,14 @@ class KeyCheck:
             providers: those that listen; who has no key is left out.
             rejected: called at the end if a key was refused.
         """
-        return Deferred.fromCoroutine(self._check_all(providers, rejected))
+        self._story = Deferred.fromCoroutine(self._check_all(providers, rejected))
+        return self._story
+
+    def stop(self) -> None:
+        """Ask no more, and say nothing of what was not answered."""
+        self._stopped = True
+        if self._story is not None:
+            self._story.cancel()
 
     async def _check_all(
         self, providers: Sequence[Provider], rejected: Callable[[], None]
@@ -85,6 +94,8 @@ class KeyCheck:
         return type(error).__name__
 
     def _note(self, provider: Provider, status: str, message: str) -> None:
+        if self._stopped:
+            return
         self.results[provider.name] = {"status": status, "message": message}
         level = "info" if status in ("valid", "skipped") else "warning"
         self._log.log(

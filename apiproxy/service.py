@@ -296,8 +296,7 @@ class Proxy(Service):
 
     async def _stop(self) -> None:
         self._notify("STOPPING=1")
-        if self._checking is not None:
-            self._checking.cancel()
+        self.keycheck.stop()
         self._log.log("info", "shutdown", message="draining", live=self.census.live)
         ports, self.ports = self.ports, []
         for port in ports:

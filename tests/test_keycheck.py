@@ -103,7 +103,7 @@ class KeyCheckTests(SynchronousTestCase):
         waiting: Deferred[int] = Deferred()
         check = KeyCheck(log, Answers({"slow": waiting}), tunnelled=False)
         story = check.start([provider("slow")], lambda: None)
-        story.cancel()
+        check.stop()
         self.failureResultOf(story)
         self.assertFalse(check.complete)
         self.assertEqual(check.results, {})
