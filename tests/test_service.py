@@ -284,9 +284,13 @@ class KeyTests(ProxyCase):
     def test_a_stop_ends_the_check(self) -> None:
         """Without a word."""
         proxy = self.checked("warn", refused=False)
+        told: list[str] = []
+        proxy.keycheck.stop = lambda: told.append("stop")  # type: ignore[method-assign]
         stopping = self.stopped(proxy)
         self.turn(1)
         self.successResultOf(stopping)
+        self.assertEqual(told, ["stop"])
+        proxy.checking.cancel()
         self.assertEqual(proxy.cancelled, 1)
 
 
