@@ -211,14 +211,20 @@ class Exchange:
 
 
 class Census:
-    """An observer that counts how many exchanges are under way.
+    """Counts what is under way in the whole process; the exchanges as an observer.
 
     Attributes:
         live: exchanges begun and not yet closed.
+        agents: connections of agents, WebSockets included; kept by the wire.
     """
 
     def __init__(self) -> None:
         self.live = 0
+        self.agents = 0
+
+    def agent_left(self) -> None:
+        """One connection fewer."""
+        self.agents -= 1
 
     def observe(self, exchange: Exchange) -> None:
         """Count it in, and out."""

@@ -70,6 +70,7 @@ class FrameScanner:
     __slots__ = (
         "_control",
         "_fin",
+        "_fragmented",
         "_head",
         "_left",
         "_left_before",
@@ -100,6 +101,7 @@ class FrameScanner:
         self._left_before = 0
         self._opcode = 0
         self._fin = True
+        self._fragmented = False
         self._mask = b""
         self._size = 0
         self._control: bytearray | None = None
@@ -108,6 +110,11 @@ class FrameScanner:
         self.closed = False
         self.close_code: int | None = None
         self.close_reason = b""
+
+    @property
+    def between_messages(self) -> bool:
+        """Whether what was handed on ends between messages, so that none is cut by a Close."""
+        return self.at_boundary and not self._fragmented
 
     @property
     def at_boundary(self) -> bool:
@@ -191,6 +198,7 @@ class FrameScanner:
             if self._opcode == CONTINUATION:
                 size += self._size
             self._size = size
+            self._fragmented = not self._fin
         if size > self._limit:
             self._left = self._left_before
             raise MessageTooLarge

@@ -36,10 +36,23 @@ _HIDDEN_DOTS = re.compile(
     rb"(?:/|%2[Ff]|%5[Cc])\.\.?(?:$|/|;|%2[Ff]|%5[Cc]|%3[Bb]|%00)"
 )
 
-CREDENTIAL_KEYS = frozenset({b"key", b"api_key", b"apikey", b"access_token", b"token"})
+CREDENTIAL_KEYS = frozenset(
+    {
+        b"access_token",
+        b"api_key",
+        b"apikey",
+        b"authorization",
+        b"bearer_token",
+        b"key",
+        b"oauth_token",
+        b"token",
+        b"x-api-key",
+        b"x-goog-api-key",
+    }
+)
 """Query keys in which some provider takes a credential; lower case."""
 
-_SUSPECT = re.compile(rb"key|token|[%+]", re.IGNORECASE)
+_SUSPECT = re.compile(rb"key|token|authorization|[%+]", re.IGNORECASE)
 _SEPARATOR = re.compile(rb"([&;])")
 _AROUND_KEY = bytes(range(0x21))
 

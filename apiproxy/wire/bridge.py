@@ -37,8 +37,8 @@ INTERNAL = 1011
 _CLOSING_SECONDS = 10.0
 """How long a side may take to hang up after the other is gone."""
 
-_QUIET_SECONDS = 1.0
-"""Without a byte for this long, a socket is between two answers."""
+_QUIET_SECONDS = 5.0
+"""Without a byte for this long, and none owed by upstream, a socket is between two answers."""
 
 
 @implementer(IPushProducer)
@@ -53,6 +53,7 @@ class End(Protocol):
         full: whether this side does not read as fast as the other sends.
         gone: whether its connection is lost, or cut by us.
         closed_first: whether the first Close of the two came from here.
+        spoke_last: whether the last bytes of the two came from here.
     """
 
     other: "End"
@@ -73,10 +74,12 @@ class End(Protocol):
         self.full = False
         self.gone = False
         self.closed_first = False
+        self.spoke_last = False
         self._mask = mask
         self._lost = lost
         self._too_big: Callable[[], None] = lambda: None
         self._deaf = False
+        self._hanging_up = False
         self._silence = Stall()
         self._pinged = 0
         self._awaited: bytes | None = None
@@ -102,6 +105,7 @@ class End(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Hand it on."""
         self.heard += len(data)
+        self.spoke_last, self.other.spoke_last = True, False
         if self._deaf:
             return
         try:
@@ -127,7 +131,10 @@ class End(Protocol):
     def resumeProducing(self) -> None:
         """This side reads again."""
         self.full = False
-        self.other.line.resumeProducing()
+        if self._hanging_up:
+            self.hang_up()
+        else:
+            self.other.line.resumeProducing()
 
     def stopProducing(self) -> None:
         """The connection is being lost, which ``connectionLost`` will tell."""
@@ -155,7 +162,7 @@ class End(Protocol):
         """Say why, if that can be said here, and hang up."""
         if self.gone:
             return
-        if self.full or not self.other.scanner.at_boundary:
+        if not self.other.scanner.at_boundary:
             self.cut()
             return
         if not self.other.scanner.closed:
@@ -165,10 +172,12 @@ class End(Protocol):
     def hang_up(self) -> None:
         """Send what is left and close; what still comes is thrown away."""
         self._deaf = True
-        if not self.gone:
-            self.line.unregisterProducer()
-            self.line.resumeProducing()
-            self.line.loseWriteConnection()
+        self._hanging_up = self.full
+        if self.gone or self._hanging_up:  # else when what is buffered has gone out
+            return
+        self.line.unregisterProducer()
+        self.line.resumeProducing()
+        self.line.loseWriteConnection()
 
     def cut(self) -> None:
         """Close at once."""
@@ -193,6 +202,7 @@ class Bridge:
         random: Callable[[int], bytes],
         watch: Watch,
         bridges: "set[Bridge]",
+        agent_left: Callable[[], None],
     ) -> None:
         """A bridge with no ends yet.
 
@@ -203,11 +213,13 @@ class Bridge:
             random: gives so many bytes of chance, for masks.
             watch: keeps the deadlines.
             bridges: where it is found while it is open.
+            agent_left: told when the agent's connection is gone.
         """
         self.exchange = exchange
         self._deadlines = deadlines
         self._watch = watch
         self._bridges = bridges
+        self._agent_left = agent_left
         self._agent = End(limit, bytes, self._agent_lost)
         self._upstream = End(limit, lambda: random(4), self._upstream_lost)
         self._stall = Stall()
@@ -241,6 +253,7 @@ class Bridge:
 
     def _agent_lost(self) -> None:
         """However it left, it ended normally."""
+        self._agent_left()
         self._end(None)
         self._upstream.hang_up()
         self._settle()
@@ -302,15 +315,26 @@ class Bridge:
         agent, upstream = self._agent, self._upstream
         self.exchange.bytes_up, self.exchange.bytes_down = agent.passed, upstream.passed
         if self._closing:
-            if self._stall.seconds("closing", now) > _CLOSING_SECONDS:
+            full = (agent.full, upstream.full)
+            limit = self._deadlines.write_stall if any(full) else _CLOSING_SECONDS
+            if self._stall.seconds(full, now) > limit:
                 self.abort(UpstreamSilent())
             return
-        quiet = min(agent.silent_seconds(now), upstream.silent_seconds(now))
-        if self._draining and quiet >= _QUIET_SECONDS:
+        if self._draining and self._is_between_answers(now):
             self.close(GOING_AWAY, b"apiproxy is shutting down")
             return
         if any(self._is_dead(end, now) for end in (agent, upstream)):
             self.abort(UpstreamSilent("One side of the WebSocket has gone silent."))
+
+    def _is_between_answers(self, now: float) -> bool:
+        """Whether upstream spoke last, finished what it said, and a while ago."""
+        agent, upstream = self._agent, self._upstream
+        return (
+            not agent.spoke_last
+            and upstream.silent_seconds(now) >= _QUIET_SECONDS
+            and agent.scanner.between_messages
+            and upstream.scanner.between_messages
+        )
 
     def _is_dead(self, end: End, now: float) -> bool:
         """Whether nothing can be hoped for from this end; ping it otherwise."""

@@ -56,6 +56,10 @@ _MAX_WAITING = 64 * 1024
 """Bytes read ahead of the request that is being served."""
 
 _DRAIN_SECONDS = 30.0
+
+_TURN_SECONDS = 0.005
+"""For how long the pipelined requests of one agent may keep all others waiting."""
+
 _EMPTY_LINES = re.compile(rb"(?:\r\n)++")
 
 
@@ -77,6 +81,12 @@ class ChannelSite(typing.Protocol):
 
     def channel_lost(self, channel: "AgentChannel") -> None:
         """Its connection is gone."""
+
+    def channel_given(self, channel: "AgentChannel") -> None:
+        """Its connection is a WebSocket now."""
+
+    def later(self, act: Callable[[], None]) -> None:
+        """Act in the next turn of the loop."""
 
     def complain(self, sentence: str, error: BaseException) -> None:
         """A bug, contained."""
@@ -136,13 +146,14 @@ class AgentChannel(Protocol):
             self._buffer += data
         else:
             self._buffer = data
-            if self.request is None:
+            if self.request is None and data.strip(b"\r\n"):
                 self._since = self._seconds()
         self._advance()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The agent left, or we closed."""
         self._site.channel_lost(self)
+        self._buffer = b""
         request, self.request = self.request, None
         if request is not None and request.server is not None:
             request.server.agent_lost(None)
@@ -169,13 +180,16 @@ class AgentChannel(Protocol):
     # Requests.
 
     def _advance(self) -> None:
-        """Do what can be done with the bytes there are; called again, it waits its turn."""
+        """Do what can be done with the bytes there are, but not for long at a time."""
         if self._advancing:
             return
         self._advancing = True
+        began = self._seconds()
         try:
             while self._buffer and self._step():
-                pass
+                if self.request is None and self._seconds() - began > _TURN_SECONDS:
+                    self._site.later(self._advance)
+                    break
         except ProxyError as error:
             self._fail(error)
         except ChunkedError:
@@ -343,7 +357,7 @@ class AgentChannel(Protocol):
         Returns:
             The connection, and the bytes that came behind the request.
         """
-        self._site.channel_lost(self)
+        self._site.channel_given(self)
         self.request = None
         rest, self._buffer = self._buffer, b""
         line = self._line

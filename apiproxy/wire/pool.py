@@ -11,11 +11,33 @@ from apiproxy.core.exchange import Complain
 from apiproxy.wire.upstream import UpstreamLine
 
 
+_MAX_REPLAY = 32 * 1024 * 1024
+
+
+class ReplayBudget:
+    """Bytes of requests that may be kept for a second try, by all exchanges together."""
+
+    def __init__(self, limit: int = _MAX_REPLAY) -> None:
+        self.left = limit
+
+    def take(self, size: int) -> bool:
+        """Whether there is room for so many bytes, which are then taken."""
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+    def give(self, size: int) -> None:
+        """Give bytes back."""
+        self.left += size
+
+
 class Pool:
     """The lines to one provider.
 
     Attributes:
         dialled: dials begun so far.
+        replay: what may be kept of requests that are on a used line.
     """
 
     def __init__(
@@ -51,6 +73,7 @@ class Pool:
         self._factory.buildProtocol = self._build  # type: ignore[method-assign]
         self._closed = False
         self.dialled = 0
+        self.replay = ReplayBudget()
 
     def take(self) -> UpstreamLine | None:
         """The line that was given back last, or None; its ``used`` is true."""

@@ -11,9 +11,10 @@ It takes a warm line or dials one. Until it has a line, the body waits in ``_bod
 bound after which the agent is not read. The request's head goes out with the first of its
 body, in one write, and the credential is put in at that moment and kept nowhere.
 
-A warm line can die under a request through nobody's fault. As long as nothing of the answer
-was heard, and ``_body`` still holds all that was sent, the request is sent again, once, on a
-fresh line. Nothing else is ever sent twice.
+A warm line can die under a request through nobody's fault; it then does so within a round
+trip. As long as nothing of the answer was heard, and ``_body`` still holds all that was sent,
+which it does for a few seconds, the request is sent again, once, on a fresh line. Nothing
+else is ever sent twice.
 
 Whatever ends it badly, ``_finish`` acts once: the line is given up, the agent gets an error
 answer if it has got nothing yet, and is cut off if it has got a part.
@@ -47,6 +48,9 @@ from apiproxy.wire.watch import Stall
 _MAX_HELD = 64 * 1024
 """Bytes of body that wait for a line before the agent is read no more."""
 
+_STALE_SECONDS = 5.0
+"""A used line that lived for so long under a request was not stale."""
+
 
 class Relay:
     """One exchange between an agent's request and an upstream line.
@@ -67,7 +71,9 @@ class Relay:
         self._dial_began = 0.0
         self._body: list[bytes] | None = []
         self._body_bytes = 0
+        self._reserved = 0
         self._head_sent = False
+        self._sent_at = 0.0
         self._retried = False
         self._request_chunked = request.length == CHUNKED
         self._answer_chunked = False
@@ -136,8 +142,8 @@ class Relay:
         if self._channel.full:
             line.pause()
         body, ended = self._body or [], self._request.body_ended
-        if not line.used or self._body_bytes > self._route.limits.replay:
-            self._body = None
+        if not line.used or not self._may_keep(self._body_bytes):
+            self._drop_body()
         if body or ended:
             self._send(*body)
         if ended:
@@ -159,6 +165,7 @@ class Relay:
             self._finish(NotConfigured())
             return
         self._head_sent = True
+        self._sent_at = self._route.seconds()
         self._line.write(b"".join([head, *pieces]))
 
     def _make_head(self) -> bytes | None:
@@ -210,8 +217,23 @@ class Relay:
         if self._line is None:
             if self._body_bytes > _MAX_HELD:
                 self._channel.hold()
-        elif self._body_bytes > self._route.limits.replay:
-            self._body = None
+        elif not self._may_keep(len(data)):
+            self._drop_body()
+
+    def _may_keep(self, size: int) -> bool:
+        """Whether so many more bytes may be kept for a second try; they are reserved."""
+        if self._body_bytes > self._route.limits.replay:
+            return False
+        if not self._route.pool.replay.take(size):
+            return False
+        self._reserved += size
+        return True
+
+    def _drop_body(self) -> None:
+        """There will be no second try."""
+        self._body = None
+        self._route.pool.replay.give(self._reserved)
+        self._reserved = 0
 
     def body_ended(self) -> None:
         """The request's body is complete."""
@@ -255,7 +277,7 @@ class Relay:
 
     def answer_interim(self, answer: Answer) -> None:
         """A 1xx answer passes, but for the 100 that we have said ourselves."""
-        self._body = None
+        self._drop_body()
         if answer.status != 100 and self._request.head.minor == 1:
             self._channel.write(
                 b"HTTP/1.1 %d %b\r\n%b\r\n"
@@ -264,7 +286,7 @@ class Relay:
 
     def answer_began(self, answer: Answer, length: int) -> None:
         """The head waits for the first payload, or for the end of this turn."""
-        self._body = None
+        self._drop_body()
         fields = [*answer.fields, (b"x-request-id", self.exchange.id.encode("ascii"))]
         if length in (CHUNKED, UNTIL_CLOSE):
             if self._request.head.minor == 1:
@@ -313,13 +335,20 @@ class Relay:
         """The line broke; perhaps only because it was stale."""
         line, self._line = self._line, None
         stale = line is not None and line.used and not line.heard
-        if not stale or self._retried or self._body is None:
+        if not stale or self._retried or self._body is None or self._is_old():
             self._finish(error)
             return
         self._retried = True
+        self._route.pool.replay.give(self._reserved)
+        self._reserved = 0
         self._route.retried()
         self._head_sent = False
         self._dial()
+
+    def _is_old(self) -> bool:
+        """Whether the line lived for so long under the request that it was not stale."""
+        age = self._route.seconds() - self._sent_at
+        return self._head_sent and age > _STALE_SECONDS
 
     # The end.
 
@@ -328,6 +357,7 @@ class Relay:
         answered = self.exchange.phase >= Phase.ANSWERING
         if not self.exchange.close(error, self._error_status(error)):
             return
+        self._drop_body()
         line, self._line = self._line, None
         if line is not None:
             line.abort()
@@ -352,6 +382,8 @@ class Relay:
             self._channel.full,
             self._route.deadlines,
         )
+        if self._body is not None and self._is_old():
+            self._drop_body()
         body_ended = self._request.body_ended
         moved = (exchange.bytes_up, exchange.bytes_down, exchange.phase, body_ended)
         idle = self._stall.seconds((*moved, full, self._upstream_full), now)

@@ -36,6 +36,7 @@ class Route:
         complain: told of bugs.
         census: counts what is under way, on all routes; also one of the observers.
         retried: told of each exchange that needs a second line.
+        draining: whether we are about to stop.
         bridges: the open WebSockets.
     """
 
@@ -55,6 +56,7 @@ class Route:
     complain: Complain
     census: Census
     retried: Callable[[], None] = lambda: None
+    draining: bool = field(default=False, init=False)
     bridges: set[Bridge] = field(factory=set, init=False)
 
     def exchange(

@@ -12,6 +12,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from apiproxy.core.errors import InternalError, Overloaded, ProxyError, ShuttingDown
+from apiproxy.core.headers import request_id as agents_id
 from apiproxy.wire.channel import AgentChannel
 from apiproxy.wire.request import AgentRequest
 from apiproxy.wire.reverse import ProviderResource
@@ -86,7 +87,7 @@ class ProviderSite(Site):
         self, addr: IAddress | None
     ) -> AgentChannel | None:
         """A channel for an agent; none when there are too many."""
-        if len(self.channels) >= self.route.limits.connections:
+        if self.route.census.agents >= self.route.limits.connections:
             return None
         return AgentChannel(self, self.route.seconds)
 
@@ -127,7 +128,7 @@ class ProviderSite(Site):
 
     def refuse(self, request: AgentRequest, error: ProxyError) -> None:
         """Answer a request that never became an exchange."""
-        request_id = self.route.new_id()
+        request_id = agents_id(request.special) or self.route.new_id()
         self._refused(request_id, self.route.provider.name, error)
         fields, body = self.route.error_answer(error, request_id)
         request.answer(error.status, fields, body)
@@ -139,13 +140,23 @@ class ProviderSite(Site):
         fields, body = self.route.error_answer(error, request_id)
         channel.answer_unparsed(error.status, fields, body)
 
+    def later(self, act: Callable[[], None]) -> None:
+        """Act in the next turn of the loop."""
+        self.reactor.callLater(0, act)
+
     def channel_made(self, channel: AgentChannel) -> None:
         """An agent connected."""
+        self.route.census.agents += 1
         self.channels.add(channel)
         self.route.watch.add(channel)
 
     def channel_lost(self, channel: AgentChannel) -> None:
-        """An agent's connection is gone, or a WebSocket now."""
+        """An agent's connection is gone."""
+        self.route.census.agent_left()
+        self.channel_given(channel)
+
+    def channel_given(self, channel: AgentChannel) -> None:
+        """An agent's connection is a WebSocket now, and still counts."""
         self.channels.discard(channel)
         self.route.watch.remove(channel)
 
@@ -157,7 +168,7 @@ class ProviderSite(Site):
 
     def drain(self) -> None:
         """Take nothing new; close what is idle."""
-        self.draining = True
+        self.draining = self.route.draining = True
         for channel in list(self.channels):
             if channel.idle:
                 channel.linger()

@@ -96,11 +96,15 @@ class Upgrade(Relay):
             b", ".join(special.get(b"sec-websocket-extensions", ())),
             [*answer.fields, (b"x-request-id", self.exchange.id.encode("ascii"))],
         )
-        Bridge(
+        bridge = Bridge(
             self.exchange,
             route.deadlines,
             route.limits.message,
             route.random,
             route.watch,
             route.bridges,
-        ).open(agent, upstream, up, down)
+            route.census.agent_left,
+        )
+        bridge.open(agent, upstream, up, down)
+        if route.draining:
+            bridge.drain()

@@ -22,6 +22,7 @@ MASKED = b"mask"
 ASKED = ["asked GET /v1/realtime", "forwarded, fresh line", "answering 101"]
 HELLO = frame(TEXT, b"hello", mask=MASKED)
 HI = frame(TEXT, b"hi")
+_GONE = "upstream closed the connection"
 
 
 def close(code: int, reason: str = "", mask: bytes | None = None) -> bytes:
@@ -232,15 +233,33 @@ class CloseTests(BridgeCase):
         self.assertEqual(agent.state, "ended")
 
     def test_a_provider_that_leaves_a_full_agent(self) -> None:
-        """Nobody knows when it will read again: a cut."""
+        """It gets all that was sent, and then the Close, when it reads again."""
+        bench, agent, line = self.start()
+        agent.transport.high_water = 10
+        agent.stall()
+        sent = frame(BINARY, b"x" * 100)
+        line.send(sent)
+        line.transport.paused = False
+        line.leave()
+        self.assertEqual(agent.state, "open")
+        bench.wait(15)
+        agent.transport.flow()
+        bench.turn()
+        self.assertEqual(agent.received, sent + close(1011, _GONE))
+        self.assertEqual(agent.state, "ended")
+        agent.leave()
+        self.assert_ended(bench, "closed 101 upstream_reset", None)
+
+    def test_a_provider_that_leaves_an_agent_that_never_reads(self) -> None:
+        """It is cut off when it has stalled for too long."""
         bench, agent, line = self.start()
         agent.transport.high_water = 10
         agent.stall()
         line.send(frame(BINARY, b"x" * 100))
         line.transport.paused = False
         line.leave()
+        bench.wait(125)
         self.assertEqual(agent.state, "aborted")
-        self.assert_ended(bench, "closed 101 upstream_reset", None)
 
     def test_a_side_that_does_not_hang_up(self) -> None:
         """It is cut off after a while, and only then forgotten."""
@@ -391,7 +410,7 @@ class DrainTests(BridgeCase):
     """We shut down."""
 
     def test_it_closes_between_messages(self) -> None:
-        """1001 to both, once nobody has spoken for a second."""
+        """1001 to both, once upstream has said all and a while has passed."""
         bench, agent, line = self.start()
         line.send(HI)
         bench.wait(1)
@@ -399,15 +418,41 @@ class DrainTests(BridgeCase):
         line.send(HI[:3])
         self.assertFalse(bench.site.quiet)
         line.send(HI[3:])
-        bench.wait(1)
+        bench.wait(3)
         self.assertEqual(agent.take(), HI * 2)
-        bench.wait(2)
+        bench.wait(5)
         self.assertEqual(agent.received, close(1001, "apiproxy is shutting down"))
         self.assertEqual(from_agent(line.received), close(1001))
         agent.leave()
         line.leave()
         self.assert_ended(bench, "closed 101", 1001)
         self.assertTrue(bench.site.quiet)
+
+    def test_an_answer_that_is_thought_about_is_waited_for(self) -> None:
+        """While the agent's question is open, and while a message is."""
+        bench, agent, line = self.start()
+        bench.site.drain()
+        agent.send(HELLO)
+        bench.wait(12)
+        self.assertEqual((agent.state, line.state), ("open", "open"))
+        line.send(frame(TEXT, b"one", fin=False))
+        bench.wait(12)
+        self.assertEqual((agent.state, line.state), ("open", "open"))
+        line.send(frame(CONTINUATION, b"two"))
+        bench.wait(8)
+        agent.take()
+        self.assertEqual(agent.state, "ended")
+
+    def test_a_socket_opened_while_draining_is_drained_too(self) -> None:
+        """It does not use up the grace."""
+        bench = self.bench()
+        agent = bench.agent()
+        agent.send(upgrade())
+        bench.site.drain()
+        line = bench.line()
+        line.send(switch())
+        bench.wait(8)
+        self.assertEqual(agent.state, "ended")
 
     def test_it_is_cut_if_it_does_not_end(self) -> None:
         """After the grace."""
@@ -423,7 +468,7 @@ class DrainTests(BridgeCase):
         bench, agent, line = self.start()
         line.send(close(1000))
         bench.site.drain()
-        bench.wait(3)
+        bench.wait(8)
         self.assertEqual(agent.received, close(1000))
         agent.leave()
         line.leave()

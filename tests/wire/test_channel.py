@@ -3,6 +3,7 @@
 from apiproxy.core.errors import InternalError
 from apiproxy.core.limits import Limits, MiB
 from apiproxy.wire.channel import AgentChannel
+from apiproxy.wire.site import Local
 from tests.kit.memory import (
     Agent,
     Bench,
@@ -161,6 +162,33 @@ class PipelineTests(BenchCase):
         agent = bench.agent()
         agent.send(get("/health") * 1000)
         self.assertEqual(agent.text, WELL * 1000)
+
+    def test_others_are_served_between_the_requests_of_one(self) -> None:
+        """An agent that pipelines costly requests does not keep everybody waiting."""
+        bench = self.bench(endpoints={b"/health": self.slow_endpoint})
+        agent, other = bench.agent(), bench.agent()
+        self.clock = bench.clock
+        agent.transport.deliver(get("/health") * 20)
+        self.assertEqual(agent.received.count(b"slow"), 2)
+        other.transport.deliver(get("/health"))
+        self.assertEqual(other.received.count(b"slow"), 1)
+        bench.turn()
+        self.assertEqual(agent.received.count(b"slow"), 20)
+
+    def slow_endpoint(self, accept: bytes | None) -> Local:
+        """An answer that takes 4 ms to make."""
+        self.clock.rightNow += 0.004
+        return local(200, b"slow")(accept)
+
+    def test_an_agent_that_leaves_while_its_requests_wait(self) -> None:
+        """They are forgotten."""
+        bench = self.bench(endpoints={b"/health": self.slow_endpoint})
+        agent = bench.agent()
+        self.clock = bench.clock
+        agent.transport.deliver(get("/health") * 20)
+        agent.leave()
+        bench.turn()
+        self.assertEqual(agent.received.count(b"slow"), 2)
 
     def test_an_agent_that_does_not_read_gets_no_more_answers_made(self) -> None:
         """A thousand pipelined requests against a full connection wait unanswered."""
@@ -439,6 +467,15 @@ class DeadlineTests(BenchCase):
         bench.wait(1)
         self.assertEqual(agent.state, "aborted")
         self.assertEqual(agent.text, WELL)
+
+    def test_a_connection_that_says_nothing_but_empty_lines(self) -> None:
+        """They are not counted as life."""
+        bench = self.bench()
+        agent = bench.agent()
+        for _ in range(6):
+            bench.wait(9)
+            agent.send(b"\r\n")
+        self.assertEqual(agent.state, "aborted")
 
     def test_a_connection_that_says_nothing(self) -> None:
         """The same, counted from its beginning."""

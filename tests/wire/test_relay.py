@@ -656,6 +656,49 @@ class StaleLineTests(RelayCase):
             self.assert_error(agent, 502, "upstream_reset")
             self.assertEqual(bench.retries, 0)
 
+    def test_never_when_the_line_has_lived_for_a_while(self) -> None:
+        """It was not stale; the provider has had the request, and may bill it twice."""
+        bench = self.bench()
+        stale = self.warm(bench)
+        agent = bench.agent()
+        agent.send(post("/v1/messages", b"{}"))
+        bench.wait(10)
+        stale.leave()
+        self.assert_error(agent, 502, "upstream_reset")
+        self.assertEqual(bench.retries, 0)
+
+    def test_what_is_kept_for_a_second_try_is_let_go(self) -> None:
+        """After a few seconds, at the first byte of an answer, and at any end."""
+        bench = self.bench()
+        whole = bench.pool.replay.left
+        for end in ("time", "answer", "agent", "stale"):
+            line = self.warm(bench)
+            agent = bench.agent()
+            agent.send(post("/v1/messages", b"x" * 1000))
+            self.assertLess(bench.pool.replay.left, whole, end)
+            if end == "time":
+                bench.wait(10)
+            elif end == "answer":
+                line.send(answer(b"ok"))
+            elif end == "agent":
+                agent.leave()
+            else:
+                line.leave()
+            self.assertEqual(bench.pool.replay.left, whole, end)
+            if end == "time":
+                line.send(answer(b"ok"))
+
+    def test_nothing_is_kept_when_all_together_keep_too_much(self) -> None:
+        """The request goes out, and is not tried twice."""
+        bench = self.bench()
+        stale = self.warm(bench)
+        bench.pool.replay.take(bench.pool.replay.left)
+        agent = bench.agent()
+        agent.send(post("/v1/messages", b"{}"))
+        stale.leave()
+        self.assert_error(agent, 502, "upstream_reset")
+        self.assertEqual(bench.pool.replay.left, 0)
+
     def test_not_when_the_agent_is_gone_too(self) -> None:
         """Nobody would read the answer."""
         bench = self.bench()

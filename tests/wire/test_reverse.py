@@ -128,6 +128,13 @@ class RefusalTests(BenchCase):
         self.assert_error(agent, 403, NotConfigured.code)
         self.assertEqual(guard.asks, [])
 
+    def test_a_refusal_bears_the_agents_own_id(self) -> None:
+        """Also when the request never became an exchange."""
+        bench = self.bench()
+        agent = bench.agent()
+        agent.send(get("//evil", "x-request-id: mine-1"))
+        self.assertIn(b"x-request-id: mine-1\r\n", agent.received)
+
     def test_the_first_guard_that_refuses(self) -> None:
         """The others are not asked."""
         guards = [Recorder(), Recorder(Overloaded()), Recorder()]

@@ -20,6 +20,7 @@ from tests.kit.memory import (
     post,
     request,
 )
+from tests.kit.sockets import opened
 
 HEALTH = {b"/health": local(503, b"not well")}
 
@@ -87,6 +88,16 @@ class LimitTests(BenchCase):
         self.assertIsNone(bench.site.buildProtocol(None))
         first.leave()
         self.assertIsNotNone(bench.site.buildProtocol(None))
+
+    def test_websockets_are_agents_too(self) -> None:
+        """An open one counts until its connection is gone."""
+        bench = self.bench(limits=Limits(connections=1))
+        agent, line = opened(bench)
+        self.assertIsNone(bench.site.buildProtocol(None))
+        agent.leave()
+        line.leave()
+        self.assertIsNotNone(bench.site.buildProtocol(None))
+        self.assertEqual(bench.census.agents, 0)
 
     def test_only_so_many_exchanges(self) -> None:
         """503, which may be tried again; exactly so many are let in."""
