@@ -38,6 +38,11 @@ CREDENTIAL_SLOTS = frozenset(
         b"openai-project",
         b"x-github-token",
         b"x-auth-token",
+        b"x-access-token",
+        b"x-authorization",
+        b"x-serverless-authorization",
+        b"x-goog-iam-authority-selector",
+        b"x-ms-token-aad-access-token",
         b"ocp-apim-subscription-key",
     }
 )
@@ -60,12 +65,14 @@ _OURS = frozenset(
         b"x-http-method",
         b"x-http-method-override",
         b"x-method-override",
+        b"x-host",
+        b"x-original-host",
         b"x-original-url",
         b"x-rewrite-url",
     }
 )
-"""Said anew by us to upstream, or meant for us alone. The last five make some servers serve
-another method or path than the one that was decided on."""
+"""Said anew by us to upstream, or meant for us alone. The last seven make some servers serve
+another host, method or path than the one that was decided on."""
 
 _DROPPED = HOP_BY_HOP | CREDENTIAL_SLOTS | FORWARDING | _OURS
 _DROPPED_PREFIXES = (b"x-forwarded-", b"x-amz-", b"x-apiproxy-")

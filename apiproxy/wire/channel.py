@@ -47,6 +47,7 @@ from apiproxy.core.headers import (
 )
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Fields
+from apiproxy.wire.atonce import sender
 from apiproxy.wire.reason import reason_phrase
 from apiproxy.wire.request import MAX_DRAINED, AgentRequest
 from apiproxy.wire.transport import Transport, transport_of, tune
@@ -134,6 +135,7 @@ class AgentChannel(Protocol):
         """An agent connected."""
         line = self._line
         tune(line)
+        self._send = sender(line)
         line.registerProducer(self, True)
         self._site.channel_made(self)
 
@@ -156,7 +158,8 @@ class AgentChannel(Protocol):
         self._buffer = b""
         request, self.request = self.request, None
         if request is not None and request.server is not None:
-            request.server.agent_lost(None)
+            server, request.server = request.server, None  # so that nothing lives on
+            server.agent_lost(None)
 
     def pauseProducing(self) -> None:
         """The agent does not read as fast as we write."""
@@ -289,7 +292,7 @@ class AgentChannel(Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes of an answer."""
         self._written += 1
-        self._line.write(data)
+        self._send(data)
 
     def end_answer(self) -> None:
         """The answer has been written whole."""

@@ -13,6 +13,7 @@ the protocol above learns whether it said goodbye: ``ConnectionDone`` if it did,
 pass for one that was complete.
 """
 
+import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
@@ -33,6 +34,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from apiproxy.wire.atonce import sender
 from apiproxy.wire.transport import Transport, transport_of
 
 _RECORD = 16 * 1024
@@ -53,7 +55,12 @@ def trust(*ca_files: str) -> ssl.SSLContext:
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
+    system = ssl.get_default_verify_paths()
+    if system.cafile != system.openssl_cafile and os.path.isfile(system.openssl_cafile):
+        # SSL_CERT_FILE is set, and OpenSSL has read that instead of the system's.
+        context.load_verify_locations(system.openssl_cafile)
     for path in ca_files:
         context.load_verify_locations(path)
     return context
@@ -91,6 +98,7 @@ class TlsLine(Protocol):
     Attributes:
         protocol: the protocol above; it may be replaced at any time.
         disconnecting: whether ``loseConnection`` was called.
+        undelivered: whether more has been received than handed on so far.
     """
 
     def __init__(
@@ -115,6 +123,7 @@ class TlsLine(Protocol):
         self._goodbye = False
         self.protocol: IProtocol | None = None
         self.disconnecting = False
+        self.undelivered = False
 
     # What the TCP connection below calls.
 
@@ -122,6 +131,7 @@ class TlsLine(Protocol):
         """Begin the handshake."""
         # An endpoint's wrapper stands between, which has done its work by now.
         self._tcp.protocol = self
+        self._send = sender(self._tcp)
         self._handshake()
 
     def dataReceived(self, data: bytes) -> None:
@@ -130,9 +140,11 @@ class TlsLine(Protocol):
             self._take(data)
             return
         for at in range(0, len(data), _RECORD):
+            self.undelivered = at + _RECORD < len(data)
             self._take(data[at : at + _RECORD])
             if self.disconnecting:
                 break
+        self.undelivered = False
 
     def _take(self, data: bytes) -> None:
         self._incoming.write(data)
@@ -205,7 +217,9 @@ class TlsLine(Protocol):
         if self._fresh or not data:
             # OpenSSL keeps 16 KiB for a session ticket it has read until the next write;
             # an empty one sends nothing, and a stream may never write again.
-            self._tls.write(b"")
+            # Behind our own goodbye it is an error, which nobody minds.
+            with suppress(ssl.SSLError):
+                self._tls.write(b"")
         if self._outgoing.pending:
             self._flush()
         self._deliver(data)
@@ -222,7 +236,7 @@ class TlsLine(Protocol):
 
     def _flush(self) -> None:
         if self._outgoing.pending and self.transport is not None:
-            self.transport.write(self._outgoing.read())
+            self._send(self._outgoing.read())
 
     # What the protocol above calls.
 

@@ -102,6 +102,7 @@ class UpstreamLine(Protocol):
         self._left = 0
         self._chunked: ChunkedReader | None = None
         self.used = False
+        self._asked = False
         self.heard = False
         self.idle_since = 0.0
 
@@ -114,10 +115,12 @@ class UpstreamLine(Protocol):
         self._request_ended = False
         self._head = b""
         self._begun = False
+        self._asked = False
         self.heard = False
 
     def write(self, data: bytes) -> None:
         """Send bytes of the request, framed."""
+        self._asked = True
         self._line.write(data)
 
     def end_request(self) -> None:
@@ -172,6 +175,9 @@ class UpstreamLine(Protocol):
         sink = self._sink
         if sink is None:
             self.abort()
+            return
+        if not self._asked:  # it cannot be for us, whatever it is
+            self._lose(UpstreamReset())
             return
         self.heard = True
         try:
@@ -280,6 +286,8 @@ class UpstreamLine(Protocol):
         self._sink = None
         self.used = True
         self._chunked = None
+        # What a record behind the last one holds would be the next exchange's answer.
+        excess = excess or getattr(self._line, "undelivered", False)
         if self._keep and self._request_ended and not excess:
             self._give_back(self)
         else:

@@ -656,6 +656,34 @@ class StaleLineTests(RelayCase):
             self.assert_error(agent, 502, "upstream_reset")
             self.assertEqual(bench.retries, 0)
 
+    def test_bytes_that_came_before_the_request_are_not_its_answer(self) -> None:
+        """A late answer to another agent; the request goes out on a fresh line."""
+        bench = self.bench()
+        stale = self.warm(bench)
+        agent = bench.agent()
+        agent.send(request("POST", "/victim", "Content-Length: 2"))
+        stale.send(answer(b"poison"))
+        self.assertEqual(stale.state, "aborted")
+        agent.send(b"{}")
+        self.assertIn(b"POST /victim", bench.line().take())
+        bench.line().send(answer(b"mine"))
+        self.assertTrue(agent.text.endswith("mine"))
+        self.assertNotIn(b"poison", agent.received)
+
+    def test_bytes_that_are_on_their_way_to_a_line_are_not_the_next_answer(
+        self,
+    ) -> None:
+        """Behind the end of an answer more has come, which nobody has looked at yet."""
+        bench = self.bench()
+        line = self.warm(bench)
+        agent = bench.agent()
+        agent.send(get("/one") + get("/two"))
+        line.transport.undelivered = True  # type: ignore[attr-defined]
+        line.send(answer(b"1"))
+        self.assertEqual(line.state, "aborted")
+        self.assertIsNot(bench.line(), line)
+        self.assertIn(b"GET /two", bench.line().take())
+
     def test_never_when_the_line_has_lived_for_a_while(self) -> None:
         """It was not stale; the provider has had the request, and may bill it twice."""
         bench = self.bench()

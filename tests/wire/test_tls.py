@@ -1,11 +1,14 @@
 """TLS to the provider, with real certificates and no sockets."""
 
 import contextlib
+import os
 import ssl
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
+import trustme
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import (
     ConnectionDone,
@@ -282,6 +285,22 @@ class VerificationTests(TlsCase):
         self.assertEqual(fault.code, "upstream_tls_failed")
         self.assertTrue(peer.transport.aborted)
 
+    def test_the_systems_authorities_stay(self) -> None:
+        """Though OpenSSL reads SSL_CERT_FILE in their place."""
+        own, system = authority().pem, Path(self.mktemp())
+        system.write_bytes(trustme.CA().cert_pem.bytes())
+        self.patch(os, "environ", {**os.environ, "SSL_CERT_FILE": str(own)})
+        self.addCleanup(os.unsetenv, "SSL_CERT_FILE")
+        os.putenv("SSL_CERT_FILE", str(own))
+        for there, count in ((str(system), 2), ("/nowhere.pem", 1)):
+            paths = ssl.get_default_verify_paths()._replace(openssl_cafile=there)
+            self.patch(ssl, "get_default_verify_paths", lambda paths=paths: paths)
+            self.assertEqual(trust().cert_store_stats()["x509_ca"], count)
+
+    def test_renegotiation_is_refused(self) -> None:
+        """A provider cannot begin a second handshake within the first."""
+        self.assertTrue(trust().options & ssl.OP_NO_RENEGOTIATION)
+
     def test_trust_needs_certificates(self) -> None:
         """A file without any, or no file, is an error at start."""
         self.assertRaises(OSError, trust, "/nowhere.pem")
@@ -406,6 +425,20 @@ class CarryTests(TlsCase):
         peer.send(data)
         self.assertEqual(above.received, data)
         self.assertLessEqual(max(above.pieces), 65536)
+
+    def test_that_more_is_to_come_is_known_while_a_part_is_handed_on(self) -> None:
+        """So that no part of it is taken for the beginning of something else."""
+        peer = self.peer()
+        above = self.connect(peer)
+        line = cast(TlsLine, above.transport)
+        seen: list[bool] = []
+        above.dataReceived = (  # type: ignore[method-assign]
+            lambda data: seen.append(line.undelivered)
+        )
+        peer.transport.read_size = 2 * MiB
+        peer.send(b"x" * 40_000)
+        self.assertEqual(seen[-1], False)
+        self.assertEqual(set(seen[:-1]), {True})
 
     def test_an_answer_cut_anywhere(self) -> None:
         """Half a record waits for its other half."""
@@ -544,6 +577,19 @@ class EndTests(TlsCase):
         peer.pump()
         self.assertTrue(peer.goodbye)
         self.assertIsNotNone(above.lost)
+
+    def test_bytes_that_come_after_our_goodbye(self) -> None:
+        """They break nothing, though OpenSSL will not write any more."""
+        peer = self.peer()
+        above = self.connect(peer)
+        late = peer.say(b"too late")
+        line = transport_of(above)
+        assert isinstance(line, TlsLine)
+        line.loseConnection()
+        line.dataReceived(late)
+        peer.pump()
+        self.assertTrue(peer.transport.disconnected)
+        self.assertFalse(peer.transport.aborted)
 
     def test_being_told_to_stop_is_to_say_goodbye(self) -> None:
         """As for any Twisted transport."""

@@ -62,6 +62,7 @@ class LineTests(SynchronousTestCase):
 
     def begin(self, method: bytes = b"GET", *, ended: bool = True) -> None:
         self.line.begin(self.sink, method)
+        self.line.write(b"?")
         if ended:
             self.line.end_request()
 

@@ -1,0 +1,44 @@
+"""Sending at once: a private trick, worth about a tenth of what a request costs.
+
+Twisted's ``write`` never touches the socket. It appends to a buffer and asks the reactor to
+tell when the socket can be written to, which it nearly always can: two system calls and a
+turn of the loop for each small write. ``sender`` gives a function that tries the socket
+first, when nothing waits in front, and leaves to ``write`` what the socket did not take.
+
+It looks at attributes of ``twisted.internet.abstract.FileDescriptor`` that are not public. A
+connection without them is simply written to, and so is every connection when ``AT_ONCE`` is
+patched to False; everything passes either way.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from apiproxy.wire.transport import Transport
+
+AT_ONCE = True
+
+
+def sender(line: Transport) -> Callable[[bytes], None]:
+    """A function that sends on this connection as soon as can be."""
+    socket_of: Any = line  # what we look at is in no interface
+    if not AT_ONCE or not hasattr(line, "_tempDataBuffer"):
+        return line.write
+    write, try_socket = line.write, socket_of.writeSomeData
+
+    def send(data: bytes) -> None:
+        if (
+            socket_of.dataBuffer
+            or socket_of._tempDataBuffer
+            or socket_of.disconnecting
+            or socket_of._writeDisconnecting
+            or not socket_of.connected
+        ):
+            write(data)
+            return
+        sent = try_socket(data)
+        if not isinstance(sent, int):  # an error, which write will meet and report
+            write(data)
+        elif sent < len(data):
+            write(data[sent:])
+
+    return send
