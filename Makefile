@@ -1,7 +1,8 @@
 # Every command a person or CI needs. The work is done in scripts/, a few lines each.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check cover lock news image agents-codex clean
+.PHONY: help run test test-all check cover bench bench-quick bench-peers soak lock news image \
+    agents-codex clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list these commands

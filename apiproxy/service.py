@@ -107,18 +107,15 @@ class Proxy(Service):
         self._log = log
         self._notify = notify
         self._seconds = seconds
-        context = trust(*settings.ca_files)
-        self._control = Control(
-            reactor, Ways(reactor, context, settings.deadlines), settings.proxy_for
-        )
-        tunnelled = settings.proxy is not None
-        self.keycheck = KeyCheck(log, self._control, tunnelled)
+        ways = self._ways(settings)
+        self.keycheck = self._keycheck(settings, ways)
         self._watch = Watch(reactor, seconds, tick)
         self._handshakes = Handshakes(reactor)
         self._drain: Drain | None = None
+        self._hurried = False
         self._checking: Deferred[None] | None = None
-        routes = self._routes(settings)
-        shared = self._shared(settings)
+        routes = self._routes(settings, ways)
+        shared = self._shared()
         self.sites = {
             name: ProviderSite(
                 route, self._endpoints(route.provider, shared), self._refused, reactor
@@ -128,10 +125,17 @@ class Proxy(Service):
 
     # Putting it together.
 
-    def _routes(self, settings: Settings) -> dict[str, Route]:
-        self._log.redact(settings.secrets)
+    def _ways(self, settings: Settings) -> Ways:
+        """One for all, so that routes and control calls trust and resume alike."""
         context = trust(*settings.ca_files)
-        ways = Ways(self._reactor, context, settings.deadlines)
+        return Ways(self._reactor, context, settings.deadlines)
+
+    def _keycheck(self, settings: Settings, ways: Ways) -> KeyCheck:
+        control = Control(self._reactor, ways, settings.proxy_for)
+        return KeyCheck(self._log, control, settings.proxy is not None)
+
+    def _routes(self, settings: Settings, ways: Ways) -> dict[str, Route]:
+        self._log.redact(settings.secrets)
         hosts = {provider.name: provider.host for provider in settings.providers}
         observers = (self.census, self.counters, ExchangeLines(self._log, hosts))
         return {
@@ -167,8 +171,8 @@ class Proxy(Service):
         self._watch.add(pool)
         return pool
 
-    def _shared(self, settings: Settings) -> Shared:
-        proxy = settings.proxy
+    def _shared(self) -> Shared:
+        settings, proxy = self.settings, self.settings.proxy
         return Shared(
             health=AggregateHealth(
                 providers=settings.providers,
@@ -184,7 +188,7 @@ class Proxy(Service):
                 websocket=settings.websockets,
                 limits=settings.limits.shown(),
             ),
-            metrics=Metrics(self.counters),
+            metrics=Metrics(self.counters, self._seconds),
         )
 
     def _endpoints(
@@ -260,8 +264,7 @@ class Proxy(Service):
         if not self.ports:
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
-        for warning in self.settings.warnings:
-            self._log.log("warning", "startup", message=warning)
+        self._warn("startup")
         configured = [
             provider.name
             for provider in self.settings.providers
@@ -276,8 +279,15 @@ class Proxy(Service):
         )
         self._watch.start()
         self._notify("READY=1")
+        self._check_keys(self._key_rejected)
+
+    def _warn(self, event: str) -> None:
+        for warning in self.settings.warnings:
+            self._log.log("warning", event, message=warning)
+
+    def _check_keys(self, rejected: Callable[[], None]) -> None:
         if self.settings.validate_keys != "off":
-            check = self.keycheck.start(self.settings.providers, self._key_rejected)
+            check = self.keycheck.start(self.settings.providers, rejected)
             self._checking = check.addErrback(_complain_of)
 
     def _key_rejected(self) -> None:
@@ -302,21 +312,25 @@ class Proxy(Service):
         for port in ports:
             await _done(port.stopListening())
         self._drain = Drain(tuple(self.sites.values()), self._reactor)
+        if self._hurried:
+            self._drain.hurry()
         in_order = await self._drain.start(self.settings.grace)
         self._watch.stop()
         message = "all exchanges ended" if in_order else "live exchanges were aborted"
         self._log.log("info", "shutdown", message=message)
 
     def hurry(self) -> None:
-        """Stop at once, in the middle of stopping."""
+        """Stop at once; a stop that has not come as far as to drain will remember it."""
+        self._hurried = True
         if self._drain is not None:
             self._drain.hurry()
 
     def reload(self, settings: Settings) -> None:
         """Serve by new settings from now on; what is under way ends by the old ones.
 
-        Ports stay as they are; a provider that would need another one needs a restart. One
-        that is there no more goes on listening, and refuses.
+        Addresses and ports stay as they are; a provider that would need another one needs a
+        restart. One that is there no more goes on listening, and refuses. Keys are checked
+        again, but one that is refused does not end a process that serves.
         """
         self._notify("RELOADING=1")
         try:
@@ -325,7 +339,9 @@ class Proxy(Service):
             self._notify("READY=1")
 
     def _put_in_force(self, settings: Settings) -> None:
-        routes = self._routes(settings)
+        ways = self._ways(settings)
+        routes = self._routes(settings, ways)
+        self._log.set_level(settings.log_level)
         for name in self.sites.keys() - routes.keys():
             self._retire(self.sites[name])
             self._warn_of_restart(name)
@@ -335,13 +351,25 @@ class Proxy(Service):
                 self._watch.remove(route.pool)
                 self._warn_of_restart(name)
                 continue
-            if _needs_restart(site.route.provider, route.provider):
+            listening = site.route.provider
+            if settings.bind != self.settings.bind or _needs_restart(
+                listening, route.provider
+            ):
                 self._warn_of_restart(name)
+            route.provider = evolve(
+                route.provider, port=listening.port, socket=listening.socket
+            )
             self._replace(site, route)
-        self.settings = evolve(settings, bind=self.settings.bind)
-        shared = self._shared(settings)
+        providers = tuple(site.route.provider for site in self.sites.values())
+        self.settings = evolve(settings, bind=self.settings.bind, providers=providers)
+        self.keycheck.stop()
+        self.keycheck = self._keycheck(settings, ways)
+        shared = self._shared()
         for site in self.sites.values():
             site.endpoints = self._endpoints(site.route.provider, shared)
+        self._warn("reload")
+        if self.running:
+            self._check_keys(lambda: None)
         self._log.log("info", "reload", message="settings are in force")
 
     def _warn_of_restart(self, name: str) -> None:

@@ -7,6 +7,7 @@ from apiproxy.lean import leave_out
 
 leave_out(sys.modules, os.environ)  # before Twisted is imported: see there
 
+import ctypes
 import resource
 import signal
 import socket
@@ -34,6 +35,11 @@ from apiproxy.wire.tls import is_usable
 EXIT_CONFIGURATION = 1
 EXIT_PORT_TAKEN = 2
 
+_SPARE_FILES = 256
+"""Open files beside connections: listeners, warm lines, the log, what libraries need."""
+
+_PR_SET_DUMPABLE = 4
+
 
 class Options(usage.Options):
     """The command line; everything else is set by environment or configuration file."""
@@ -49,6 +55,7 @@ class Options(usage.Options):
         environ = dict(os.environ)
         self._environ = environ
         self["settings"] = settings = _read_or_exit(self["config"], environ)
+        open_all_files(settings)
         for name in settings.secret_names:
             os.environ.pop(name, None)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -56,6 +63,7 @@ class Options(usage.Options):
         sink = StdoutSink(_log_descriptor(parent), reactor, now=time.time)
         log = LineLog(sink.write, level=settings.log_level, now=time.time)
         log.redact(settings.secrets)
+        forbid_dumping()  # after the sink, which may need /proc/self/fd
         self["sink"], self["log"] = sink, log
         self["events"] = events = TwistedEvents(log)
         parent["fileLogObserverFactory"] = lambda file: events  # for twist
@@ -66,7 +74,39 @@ class Options(usage.Options):
         Raises:
             ConfigurationError: they make no sense any more.
         """
-        return read_usable(self["config"], self._environ)
+        settings = read_usable(self["config"], self._environ)
+        open_all_files(settings)
+        return settings
+
+
+def open_all_files(settings: Settings) -> None:
+    """Raise the soft limit on open files to the hard one.
+
+    Args:
+        settings: grow by a warning if that is less than their limits may need.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        # macOS may have a lower one in force, which it does not tell.
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    needed = settings.limits.connections * 2 + _SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        settings.warnings.append(
+            f"only {soft} files can be open, APIPROXY_MAX_CONNECTIONS may need {needed};"
+            " raise the hard limit (ulimit -Hn, LimitNOFILE=)"
+        )
+
+
+def forbid_dumping() -> None:
+    """Keep other processes of this user out of our memory and /proc/PID/environ.
+
+    The variables that held keys still stand there, whatever becomes of ``os.environ``. Root
+    can read them all the same. From here on our own /proc/self/fd may be closed to us, too.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _log_descriptor(parent: Any) -> int:

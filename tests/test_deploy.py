@@ -280,8 +280,53 @@ class LayoutTests(SynchronousTestCase):
         )
 
     def test_every_command_has_its_script(self) -> None:
-        """Each target of the Makefile but ``help`` calls the script of its name."""
+        """Each target of the Makefile but ``help`` calls the script of its name, always."""
         targets = re.findall(r"^([a-z-]+):  ##", read("Makefile"), re.MULTILINE)
         self.assertIn("test", targets)
+        phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)$", read("Makefile"), re.MULTILINE)
+        assert phony is not None
+        # Else a file or folder of that name (bench/) makes "make" think that all is done.
+        self.assertEqual(set(phony[1].replace("\\\n", " ").split()), set(targets))
         for target in set(targets) - {"help"}:
             self.assertTrue((ROOT / "scripts" / target).stat().st_mode & 0o100)
+
+
+class ScriptTests(SynchronousTestCase):
+    def place(self, script: str) -> Path:
+        """A checkout with nothing in it but one script, and what it calls faked."""
+        root = Path(os.path.abspath(self.mktemp()))
+        for name in ("scripts", ".venv/bin"):
+            (root / name).mkdir(parents=True)
+        shutil.copy(ROOT / "scripts" / script, root / "scripts" / script)
+        for name in ("scripts/venv", ".venv/bin/twistd", ".venv/bin/apiproxy"):
+            (root / name).write_text(f"#!/bin/sh\necho {name}\n")
+            (root / name).chmod(0o755)
+        return root
+
+    def ran(self, root: Path, script: str, **variables: str) -> str:
+        """The last line that it prints."""
+        environ = {"PATH": os.environ["PATH"], **variables}
+        command = [root / "scripts" / script]
+        done = subprocess.run(command, env=environ, check=True, capture_output=True)
+        return done.stdout.decode().strip().rpartition("\n")[2]
+
+    def test_run_serves_what_is_configured(self) -> None:
+        """A key or a configuration file is served; with neither there is the demo."""
+        root = self.place("run")
+        for variables, program in (
+            ({}, "apiproxy"),
+            ({"APIPROXY_CONFIG": ""}, "apiproxy"),
+            ({"APIPROXY_CONFIG": "/etc/apiproxy.toml"}, "twistd"),
+            ({"OPENAI_API_KEY": "sk"}, "twistd"),
+            ({"GEMINI_API_KEY_FILE": "/run/key"}, "twistd"),
+        ):
+            self.assertEqual(self.ran(root, "run", **variables), f".venv/bin/{program}")
+
+    def test_clean_removes_what_tests_leave(self) -> None:
+        """Under pytest each module's files are in a folder of its own; sources stay."""
+        root = self.place("clean")
+        for name in ("tests.wire.test_tls", "_trial_temp-1", "tests/wire", ".bench"):
+            (root / name).mkdir(parents=True)
+        self.ran(root, "clean")
+        left = sorted(path.name for path in root.iterdir())
+        self.assertEqual(left, ["scripts", "tests"])

@@ -11,10 +11,12 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from apiproxy import service
 from apiproxy.config import Settings
 from apiproxy.service import PortTaken, Proxy, complain
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.wire.reactor import Reactor
+from apiproxy.wire.tls import trust
 from tests.kit.memory import NOWHERE, MemoryTransport, answer, get
 from tests.kit.tls import authority
 from tests.wire.test_tls import Peer
@@ -365,9 +367,8 @@ class StoppingTests(ProxyCase):
         self.assertEqual(last["message"], "live exchanges were aborted")
 
     def test_a_hurry(self) -> None:
-        """Before the stop it means nothing; after it, now."""
+        """What is under way is aborted, and not waited for any more."""
         proxy = self.started()
-        proxy.hurry()
         self.agent(proxy).deliver(get())
         stopping = self.stopped(proxy)
         self.turn(1)
@@ -375,6 +376,17 @@ class StoppingTests(ProxyCase):
         proxy.hurry()
         self.turn(1)
         self.successResultOf(stopping)
+
+    def test_a_hurry_that_comes_early(self) -> None:
+        """It is remembered until there is something to hurry: two quick signals are two."""
+        proxy = self.started()
+        self.agent(proxy).deliver(get())
+        proxy.hurry()
+        stopping = self.stopped(proxy)
+        self.turn(1)
+        self.successResultOf(stopping)
+        last = self.logged("shutdown")[-1]
+        self.assertEqual(last["message"], "live exchanges were aborted")
 
 
 class ReloadTests(ProxyCase):
@@ -452,6 +464,123 @@ class ReloadTests(ProxyCase):
         agent.deliver(get())
         self.assertIn(b"x-apiproxy-error: provider_not_configured", agent.written)
 
+    def asked(self, proxy: Proxy, target: str) -> Any:
+        """What the first provider's port answers itself."""
+        agent = self.agent(proxy)
+        agent.deliver(get(target))
+        return json.loads(agent.clear().partition(b"\r\n\r\n")[2])
+
+    def warned(self) -> list[Any]:
+        """Of which listeners it was said that they change only by a restart."""
+        lines = [line for line in self.logged("reload") if "provider" in line]
+        self.lines.clear()
+        return [line["provider"] for line in lines]
+
+    def test_what_is_shown_is_what_listens(self) -> None:
+        """Old addresses and ports, new keys; and every reload warns anew."""
+        proxy = self.started(settings(APIPROXY_VERTEX_PORT="off"))
+        changed = settings(
+            APIPROXY_ANTHROPIC_PORT="11001",
+            APIPROXY_GEMINI_PORT="off",
+            ANTHROPIC_API_KEY="sk-ant-0123456789abcdef",
+        )
+        for _ in range(2):
+            proxy.reload(changed)
+            self.assertEqual(self.warned(), ["gemini", "anthropic", "vertex"])
+        shown = {
+            one["provider"]: (one["base_url"], one["configured"])
+            for one in self.asked(proxy, "/reflect")["endpoints"]
+        }
+        self.assertEqual(shown["openai"], ("http://127.0.0.1:10000", True))
+        self.assertEqual(shown["anthropic"], ("http://127.0.0.1:10001", True))
+        self.assertEqual(shown["gemini"], ("http://127.0.0.1:10003", False))
+        self.assertNotIn("vertex", shown)
+        health = self.asked(proxy, "/health")["providers"]
+        self.assertEqual(set(health), set(shown))
+        self.assertTrue(health["anthropic"])
+
+    def test_a_port_that_manages_goes_on_to(self) -> None:
+        """Though the settings have it no more, it answers for the process."""
+        proxy = self.started()
+        proxy.reload(settings(APIPROXY_OPENAI_PORT="off"))
+        self.assertIn("providers", self.asked(proxy, "/health"))
+
+    def test_other_addresses_wait_for_a_restart(self) -> None:
+        """It is warned of for every listener, and the old ones are shown."""
+        proxy = self.started()
+        proxy.reload(settings(APIPROXY_BIND="127.0.0.2"))
+        self.assertEqual(len(self.warned()), 6)
+        (first, *_) = self.asked(proxy, "/reflect")["endpoints"]
+        self.assertEqual(first["base_url"], "http://127.0.0.1:10000")
+
+    def test_the_log_level_is_in_force(self) -> None:
+        """From the reload on."""
+        proxy = self.started(settings(APIPROXY_LOG_LEVEL="error"))
+        self.assertEqual(self.lines, [])
+        proxy.reload(settings(APIPROXY_LOG_LEVEL="info"))
+        self.assertEqual(len(self.logged("reload")), 1)
+        proxy.reload(settings(APIPROXY_LOG_LEVEL="error"))
+        self.assertEqual(len(self.logged("reload")), 1)
+
+    def test_warnings_are_logged_again(self) -> None:
+        """What will surprise may have come with the new settings."""
+        proxy = self.started()
+        proxy.reload(settings(HTTPS_PROXY=""))
+        first, last = self.logged("reload")
+        self.assertEqual(first["level"], "warning")
+        self.assertIn("HTTPS_PROXY is not set", first["message"])
+        self.assertEqual(last["message"], "settings are in force")
+
+    def test_new_keys_are_checked(self) -> None:
+        """By the new way; what was found of the old ones is gone."""
+        check = {"APIPROXY_VALIDATE_KEYS": "strict"}
+        proxy = self.started(settings(**check))
+        self.assertIn(b"Bearer " + KEY.encode(), self.upstream().heard)
+        old = proxy.keycheck
+        old.results["openai"] = {"status": "valid", "message": "HTTP 200"}
+        new_key = "sk-test-key-two-0123456789"
+        proxy.reload(
+            settings(
+                OPENAI_API_KEY=new_key, HTTPS_PROXY="http://10.0.0.7:3128", **check
+            )
+        )
+        self.assertEqual(self.reactor.tcpClients[-1][:2], ("10.0.0.7", 3128))
+        validation = self.asked(proxy, "/health")["key_validation"]
+        self.assertNotIn("openai", validation["results"])
+        self.assertFalse(validation["complete"])
+        peer = self.upstream()
+        self.assertIn(b"Bearer " + new_key.encode(), peer.heard)
+        peer.send(answer(b"", "401 Unauthorized"))
+        self.turn()
+        validation = self.asked(proxy, "/health")["key_validation"]
+        self.assertEqual(validation["results"]["openai"]["status"], "auth_rejected")
+        self.assertEqual(self.logged("key_validation_strict_exit"), [])
+        self.assertTrue(proxy.running)
+
+    def test_a_reload_in_the_middle_of_a_stop(self) -> None:
+        """Nothing new is begun."""
+        proxy = self.started()
+        self.agent(proxy).deliver(get())
+        self.assertNoResult(self.stopped(proxy))
+        dials = len(self.reactor.tcpClients)
+        proxy.reload(settings(APIPROXY_VALIDATE_KEYS="warn"))
+        self.turn()
+        self.assertEqual(len(self.reactor.tcpClients), dials)
+
+    def test_one_trust_and_one_memory_for_all(self) -> None:
+        """The check of the keys resumes what requests began, and the other way round."""
+        made: list[Any] = []
+
+        def counted(*files: str) -> Any:
+            made.append(files)
+            return trust(*files)
+
+        self.patch(service, "trust", counted)
+        proxy = self.started()
+        self.assertEqual(len(made), 1)
+        proxy.reload(settings())
+        self.assertEqual(len(made), 2)
+
     def test_open_sockets_are_still_known(self) -> None:
         """So that a later stop ends them."""
         proxy = self.started()
@@ -470,4 +599,5 @@ class ReloadTests(ProxyCase):
         chosen = settings(APIPROXY_CA_FILE=os.path.abspath(empty))
         self.assertRaises(OSError, proxy.reload, chosen)
         self.assertIs(proxy.sites["openai"].route, route)
+        self.assertTrue(proxy.running)
         self.assertEqual(self.notified[-1], "READY=1")

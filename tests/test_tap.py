@@ -1,10 +1,12 @@
 """The service as a process: what twistd starts, what it logs, how it exits."""
 
 import contextlib
+import ctypes
 import json
 import os
 import queue
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +20,7 @@ from typing import Any, cast
 from twisted.application.service import MultiService
 from twisted.logger import ILogObserver
 from twisted.python import usage
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from apiproxy import tap
 from apiproxy.config import ConfigurationError
@@ -52,7 +54,9 @@ class Service:
         lines: what it has logged and somebody has looked at.
     """
 
-    def __init__(self, *arguments: str, **variables: str) -> None:
+    def __init__(
+        self, user: tuple[str, ...], *arguments: str, **variables: str
+    ) -> None:
         environ = {
             "PATH": os.environ["PATH"],
             "PYTHONWARNINGS": "ignore",
@@ -65,6 +69,7 @@ class Service:
         }
         self.process = subprocess.Popen(
             [
+                *user,
                 sys.executable,
                 "-c",
                 "from twisted.scripts.twistd import run; run()",
@@ -112,6 +117,11 @@ class Service:
         self.log(lambda line: line.get("message") == "apiproxy is up")
         return port
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
@@ -127,7 +137,7 @@ class Service:
 
     def stop(self) -> None:
         """Whatever state it is in."""
-        if self.process.poll() is None:
+        if self.running:
             self.process.kill()
         self.process.wait(SECONDS)
         self._reader.join(SECONDS)
@@ -150,8 +160,16 @@ GET = b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 
 class ServiceCase(SynchronousTestCase):
+    """Services end with the test.
+
+    Attributes:
+        user: what makes a command run as another user.
+    """
+
+    user: tuple[str, ...] = ()
+
     def start(self, *arguments: str, **variables: str) -> Service:
-        service = Service(*arguments, **variables)
+        service = Service(self.user, *arguments, **variables)
         self.addCleanup(service.stop)
         return service
 
@@ -218,13 +236,108 @@ class LifeTests(ServiceCase):
         self.assertLess(time.monotonic() - began, SECONDS)
         self.assertEqual(service.lines[-1]["message"], "live exchanges were aborted")
 
+    def test_two_signals_at_once_are_two(self) -> None:
+        """As when a terminal and a supervisor both end it: the grace is not waited for."""
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        port = silent.getsockname()[1]
+        service = self.start(
+            HTTPS_PROXY=f"http://127.0.0.1:{port}", APIPROXY_GRACE_SECONDS="600"
+        )
+        agent = socket.create_connection(("127.0.0.1", service.up()), timeout=SECONDS)
+        self.addCleanup(agent.close)
+        agent.sendall(GET % b"/v1/models")
+        tunnel, _ = silent.accept()
+        self.addCleanup(tunnel.close)
+        service.signal(signal.SIGSTOP)  # so that it finds both when it goes on
+        service.signal(signal.SIGTERM)
+        service.signal(signal.SIGINT)
+        service.signal(signal.SIGCONT)
+        self.assertEqual(service.ended(), (0, ""))
+        self.assertEqual(service.lines[-1]["message"], "live exchanges were aborted")
+
+
+class PrivacyTests(ServiceCase):
+    """What a process tells those beside it."""
+
     def test_its_own_environment_has_no_keys(self) -> None:
-        """Nor does it leave a core."""
+        """What it started would inherit none; other variables stay."""
+        code = (
+            "import subprocess;"
+            "from twisted.scripts.twistd import ServerOptions;"
+            "ServerOptions().parseOptions(['-n', 'apiproxy']);"
+            "subprocess.run(['env'], check=True)"
+        )
+        secrets = {
+            "OPENAI_API_KEY": "hunter2-a",
+            "HTTPS_PROXY": "http://user:hunter2-b@127.0.0.1:9",
+            "COPILOT_API_TARGET": "gateway.example",
+            "COPILOT_PROVIDER_API_KEY": "hunter2-c",
+            "AWF_BYOK_EXTRA_HEADERS": '{"x-tenant-key": "hunter2-d"}',
+        }
+        environ = {"PATH": os.environ["PATH"], "TZ": "UTC", **secrets}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environ, capture_output=True, check=True
+        )
+        self.assertNotIn(b"hunter2", done.stdout)
+        self.assertIn(b"\nTZ=UTC\n", b"\n" + done.stdout)
+
+    def test_it_leaves_no_core(self) -> None:
+        """And may open as many files as the system lets it."""
         service = self.start()
         service.up()
         limits = Path(f"/proc/{service.process.pid}/limits").read_text()
-        (core,) = [line for line in limits.splitlines() if "core file" in line]
-        self.assertEqual(core.split()[4:6], ["0", "0"])
+        figures = {line[:26].strip(): line[26:].split() for line in limits.splitlines()}
+        self.assertEqual(figures["Max core file size"][:2], ["0", "0"])
+        soft, hard, *_ = figures["Max open files"]
+        self.assertEqual(soft, hard)
+
+    def test_another_process_of_its_user_cannot_read_its_environment(self) -> None:
+        """Where the keys it was started with still stand; root could."""
+        self.user = user = somebody()
+        service = self.start()
+        service.up()
+        other = subprocess.Popen(
+            [*user, "sleep", "600"], env={"PATH": os.environ["PATH"], "KEY": KEY}
+        )
+        self.addCleanup(other.wait)
+        self.addCleanup(other.kill)
+
+        def read(pid: int) -> tuple[bool, bytes]:
+            command = [*user, "cat", f"/proc/{pid}/environ"]
+            done = subprocess.run(command, capture_output=True, check=False)
+            return done.returncode == 0, done.stdout
+
+        self.wait_until(
+            lambda: Path(f"/proc/{other.pid}/comm").read_text() == "sleep\n"
+        )
+        readable, text = read(other.pid)
+        if not readable or KEY.encode() not in text:
+            raise SkipTest("here no process can read another's environment")
+        self.assertEqual(read(service.process.pid), (False, b""))
+        self.assertTrue(service.running)
+
+    def wait_until(self, true: Callable[[], bool]) -> None:
+        """Until it is, within bounds."""
+        end = time.monotonic() + SECONDS
+        while not true() and time.monotonic() < end:
+            time.sleep(0.01)
+
+
+def somebody() -> tuple[str, ...]:
+    """What to put before a command so that it runs as a user who is not root."""
+    if os.getuid() != 0:
+        return ()
+    if shutil.which("setpriv") is None:
+        raise SkipTest(
+            "root can read everything, and there is no setpriv to be another"
+        )
+    # Python may be installed where only root can look.
+    look = "+dac_read_search"
+    return (
+        *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+        *(f"--inh-caps={look}", f"--ambient-caps={look}"),
+    )
 
 
 class ReloadTests(ServiceCase):
@@ -363,6 +476,52 @@ class SettingsTests(SynchronousTestCase):
         self.assertIn("/no/file cannot be read", error.problems[0])
 
 
+class OpenFilesTests(SynchronousTestCase):
+    """How many connections there can be."""
+
+    def raised(self, soft: int, hard: int, *, refused: bool = False) -> list[Any]:
+        """The limit that is set, if it is, and the warnings."""
+        found: list[Any] = []
+
+        def set_limit(_: int, limit: tuple[int, int]) -> None:
+            if refused:
+                raise ValueError("current limit exceeds maximum limit")
+            found.append(limit)
+
+        self.patch(resource, "getrlimit", lambda _: (soft, hard))
+        self.patch(resource, "setrlimit", set_limit)
+        settings = read_usable(
+            None, {"APIPROXY_MAX_CONNECTIONS": "1000", "HTTPS_PROXY": "http://x"}
+        )
+        tap.open_all_files(settings)
+        return [*found, *settings.warnings]
+
+    def test_enough(self) -> None:
+        """The soft limit is raised if need be, and nothing said."""
+        self.assertEqual(self.raised(1024, 4096), [(4096, 4096)])
+        self.assertEqual(self.raised(4096, 4096), [])
+        no_limit = resource.RLIM_INFINITY
+        self.assertEqual(self.raised(1024, no_limit), [(no_limit, no_limit)])
+        self.assertEqual(self.raised(no_limit, no_limit), [])
+
+    def test_too_few(self) -> None:
+        """One warning says how many there are, and how many the settings may need."""
+        for found in (
+            self.raised(1024, 2000)[1:],
+            self.raised(2000, 2000),
+            self.raised(2000, 99_999, refused=True),
+        ):
+            (warning,) = found
+            self.assertIn("only 2000 files", warning)
+            self.assertIn("APIPROXY_MAX_CONNECTIONS may need 2256", warning)
+
+    def test_systems_that_are_not_linux(self) -> None:
+        """They have other ways to forbid a look into the process."""
+        self.patch(sys, "platform", "darwin")
+        self.patch(ctypes, "CDLL", None)
+        tap.forbid_dumping()
+
+
 class NotifierTests(SynchronousTestCase):
     """sd_notify."""
 
@@ -413,6 +572,8 @@ class OptionsTests(SynchronousTestCase):
         self.patch_environ("OPENAI_API_KEY", KEY)
         self.limits: list[Any] = []
         self.patch(resource, "setrlimit", lambda *limit: self.limits.append(limit))
+        self.patch(resource, "getrlimit", lambda _: (1024, 100_000))
+        self.patch(tap, "forbid_dumping", lambda: self.limits.append("no dump"))
 
     def patch_environ(self, name: str, value: str | None) -> None:
         """Set a variable for this test."""
@@ -440,7 +601,14 @@ class OptionsTests(SynchronousTestCase):
         """So that no child and no debugger finds them there; no core is left either."""
         options = self.options("-n")
         self.assertNotIn("OPENAI_API_KEY", os.environ)
-        self.assertEqual(self.limits, [(resource.RLIMIT_CORE, (0, 0))])
+        self.assertEqual(
+            self.limits,
+            [
+                (resource.RLIMIT_NOFILE, (100_000, 100_000)),
+                (resource.RLIMIT_CORE, (0, 0)),
+                "no dump",
+            ],
+        )
         again = options.reread()
         self.assertEqual([s.reveal() for s in again.secrets][:1], [KEY.encode()])
 

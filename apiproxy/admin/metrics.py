@@ -1,8 +1,11 @@
-"""The metrics, in the form that was asked for."""
+"""The metrics, in the form that was asked for.
 
+To render text costs milliseconds, and anybody who reaches a port may ask; so what was
+rendered is given again for a second. JSON costs next to nothing, and is always fresh.
+"""
+
+from collections.abc import Callable
 from typing import Protocol
-
-from attrs import frozen
 
 from apiproxy.admin.answer import JSON, LocalAnswer
 
@@ -29,22 +32,35 @@ class Figures(Protocol):
         """Prometheus text, or OpenMetrics text."""
 
 
-@frozen
+_FRESH_SECONDS = 1.0
+_MAX_ACCEPT = 512
+
+
 class Metrics:
-    """The figures: JSON, unless ``Accept`` prefers text.
+    """The figures: JSON, unless ``Accept`` prefers text."""
 
-    Attributes:
-        figures: what to show.
-    """
+    def __init__(self, figures: Figures, seconds: Callable[[], float]) -> None:
+        """An endpoint.
 
-    figures: Figures
+        Args:
+            figures: what to show.
+            seconds: a clock.
+        """
+        self._figures = figures
+        self._seconds = seconds
+        self._rendered: dict[bytes, tuple[float, LocalAnswer]] = {}
 
     def render(self, accept: bytes | None) -> LocalAnswer:
-        """The answer."""
-        form = preferred(accept or b"")
+        """The answer; text may be a second old."""
+        form = preferred((accept or b"")[:_MAX_ACCEPT])
         if form is JSON:
-            return LocalAnswer(200, JSON, self.figures.as_json())
-        return LocalAnswer(200, form, self.figures.as_text(form is OPENMETRICS))
+            return LocalAnswer(200, JSON, self._figures.as_json())
+        now = self._seconds()
+        known = self._rendered.get(form)
+        if known is None or now - known[0] >= _FRESH_SECONDS:
+            text = self._figures.as_text(form is OPENMETRICS)
+            known = self._rendered[form] = (now, LocalAnswer(200, form, text))
+        return known[1]
 
 
 def preferred(accept: bytes) -> bytes:

@@ -38,21 +38,28 @@ _HIDDEN_DOTS = re.compile(
 
 CREDENTIAL_KEYS = frozenset(
     {
-        b"access_token",
-        b"api_key",
+        b"access-token",
+        b"api-key",
         b"apikey",
+        b"auth-token",
         b"authorization",
-        b"bearer_token",
+        b"bearer-token",
+        b"id-token",
         b"key",
-        b"oauth_token",
+        b"oauth-token",
+        b"ocp-apim-subscription-key",
+        b"subscription-key",
         b"token",
         b"x-api-key",
-        b"x-goog-api-key",
     }
 )
-"""Query keys in which some provider takes a credential; lower case."""
+"""Query keys in which some provider takes a credential; lower case, ``-`` for ``_``."""
 
-_SUSPECT = re.compile(rb"key|token|authorization|[%+]", re.IGNORECASE)
+# Signatures of AWS and Google, and what makes Google's front ends read headers, or another
+# method, out of the query.
+_CREDENTIAL_PREFIXES = (b"x-amz-", b"x-goog-", b"$http")
+
+_SUSPECT = re.compile(rb"key|token|authorization|x[-_]amz|x[-_]goog|\$http|[%+]", re.I)
 _SEPARATOR = re.compile(rb"([&;])")
 _AROUND_KEY = bytes(range(0x21))
 
@@ -156,4 +163,6 @@ def _is_credential(parameter: bytes) -> bool:
     key = parameter.partition(b"=")[0]
     if b"%" in key or b"+" in key:
         key = unquote_to_bytes(key.replace(b"+", b" ")).strip(_AROUND_KEY)
-    return key.lower() in CREDENTIAL_KEYS
+    # Some frameworks read ``key[]`` as a list called ``key``.
+    key = key.lstrip(b"?").partition(b"[")[0].lower().replace(b"_", b"-")
+    return key in CREDENTIAL_KEYS or key.startswith(_CREDENTIAL_PREFIXES)

@@ -52,6 +52,8 @@ class Variable:
         doc: one line for the reference.
         default: as shown in the reference.
         secret: whether the value is one.
+        private: whether secrets may stand in it, as in header lines; it then leaves the
+            environment too.
         clean: what is done to the value first; an empty result means absent.
     """
 
@@ -60,6 +62,7 @@ class Variable:
     doc: str = ""
     default: str = ""
     secret: bool = False
+    private: bool = False
     clean: Callable[[str], str] = str.strip
 
     @property

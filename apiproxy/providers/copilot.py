@@ -85,6 +85,7 @@ VARIABLES = (
     Variable(
         name="AWF_BYOK_EXTRA_HEADERS",
         doc="JSON object of headers for one's own provider; never sent to GitHub.",
+        private=True,
     ),
     Variable(
         name="AWF_PROVIDER_SESSION_ID",

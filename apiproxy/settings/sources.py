@@ -92,6 +92,8 @@ class Sources:
         key = f"{table}.{variable.key}"
         in_toml = self.document.text(key) if variable.key else None
         if variable.name and (text := variable.clean(self._variable(variable.name))):
+            if variable.private:
+                self.secret_names.add(variable.name)
             return Text(text, variable.name)
         return None if in_toml is None else Text(variable.clean(in_toml), key)
 

@@ -52,13 +52,17 @@ class LineLog:
         """
         self.lost = 0
         self._write = write
-        self._threshold = LEVELS[level]
+        self.set_level(level)
         self.stamp = Stamp(now)
         self._redaction: Redaction | None = None
 
     def redact(self, secrets: Iterable[Secret | bytes]) -> None:
         """Look for these values, and still for the latest earlier ones, in every line."""
         self._redaction = Redaction(secrets, self._redaction) or None
+
+    def set_level(self, level: str) -> None:
+        """Write lines of this level and above from now on; one of ``LEVELS``."""
+        self._threshold = LEVELS[level]
 
     def wants(self, level: str) -> bool:
         """Whether a line of this level would be written."""

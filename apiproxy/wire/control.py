@@ -18,6 +18,7 @@ from zope.interface import implementer
 from apiproxy.core.egress import EgressProxy
 from apiproxy.providers.base import Probe, Provider
 from apiproxy.wire.reactor import Reactor
+from apiproxy.wire.tunnel import within
 from apiproxy.wire.ways import Ways
 
 _SECONDS = 15.0
@@ -64,7 +65,7 @@ class Control:
             what ``wire.failures`` translates, and what ``twisted.web.client`` fails with.
         """
         story = Deferred.fromCoroutine(self._ask(provider, probe))
-        return story.addTimeout(_SECONDS, self._reactor)
+        return within(_SECONDS, self._reactor, story)
 
     async def _ask(self, provider: Provider, probe: Probe) -> int:
         way = self._ways.to(provider, self._proxy_for(provider))

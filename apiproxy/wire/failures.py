@@ -1,6 +1,7 @@
 """The border: what other libraries fail with, translated once into our errors."""
 
 import ssl
+from errno import EMFILE, ENFILE
 
 from twisted.internet.defer import CancelledError, TimeoutError as TimedOut
 from twisted.internet.error import (
@@ -16,6 +17,7 @@ from apiproxy.core.errors import (
     EgressSilent,
     EgressUnreachable,
     InternalError,
+    Overloaded,
     ProxyError,
     UpstreamReset,
     UpstreamSilent,
@@ -43,6 +45,8 @@ def translate_dial(error: BaseException, *, tunnelled: bool) -> ProxyError:
             return AgentGone()
         case DialTimeout() | TimedOut() | TimeoutError():
             return EgressSilent() if tunnelled else UpstreamSilent()
+        case ConnectError() | OSError() if _number(error) in (EMFILE, ENFILE):
+            return Overloaded(_NO_FILES)
         case ConnectionClosed():
             return EgressUnreachable() if tunnelled else UpstreamReset()
         case ConnectError() | DNSLookupError() | OSError():
@@ -80,6 +84,18 @@ _CLOSED = "The provider's side closed the connection in the TLS handshake."
 _SLOW = (
     "The provider's side did not finish the TLS handshake; see APIPROXY_TLS_SECONDS."
 )
+
+
+_NO_FILES = (
+    "apiproxy has no file left to open a connection with;"
+    " raise its limit on open files (ulimit -n, LimitNOFILE=)."
+)
+
+
+def _number(error: BaseException) -> object:
+    """The system's number for it, which Twisted keeps as it is or within an OSError."""
+    cause = getattr(error, "osError", error)
+    return getattr(cause, "errno", cause)
 
 
 def _reason(error: ssl.SSLError) -> str:

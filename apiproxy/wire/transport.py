@@ -58,12 +58,18 @@ def transport_of(protocol: Protocol) -> Transport:
     return typing.cast(Transport, protocol.transport)
 
 
-_PROBES = (
-    (socket.TCP_KEEPIDLE, 60),
-    (socket.TCP_KEEPINTVL, 20),
-    (socket.TCP_KEEPCNT, 5),
-)
-"""Seconds of silence, seconds between probes, probes without an answer."""
+def probes(system: object) -> list[tuple[int, int]]:
+    """Socket options and their values, of those that the system's ``socket`` has."""
+    wanted = (
+        ("TCP_KEEPIDLE", 60),  # seconds of silence; macOS has it under another name
+        ("TCP_KEEPINTVL", 20),  # seconds between probes
+        ("TCP_KEEPCNT", 5),  # probes without an answer
+    )
+    found = [(getattr(system, name, None), value) for name, value in wanted]
+    return [(option, value) for option, value in found if option is not None]
+
+
+_PROBES = probes(socket)
 
 
 def tune(line: Transport) -> None:

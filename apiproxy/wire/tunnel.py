@@ -5,12 +5,16 @@ shakes hands (``core.connect``), and then gives the very same connection to the 
 was asked for, as if it had been dialled straight.
 """
 
-from typing import cast
+from typing import TypeVar, cast
 
 from twisted.internet.abstract import isIPAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import (
+    ConnectionDone,
+    ConnectionLost,
+    TimeoutError as DialTimeout,
+)
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
@@ -27,19 +31,54 @@ from apiproxy.core.errors import EgressFault
 from apiproxy.core.values import Secret
 from apiproxy.wire.transport import transport_of
 
+T = TypeVar("T")
 
-def tcp(reactor: object, host: str, port: int, seconds: float) -> IStreamClientEndpoint:
+
+def tcp(
+    reactor: IReactorTime, host: str, port: int, seconds: float
+) -> IStreamClientEndpoint:
     """An endpoint for ``host:port``; a numeric address needs no resolver.
 
     Args:
         reactor: provides TCP, time and names.
         host: name or address, IPv6 without brackets.
         port: TCP port.
-        seconds: how long the dial may take.
+        seconds: how long the dial may take, the search for the name included.
     """
     if isIPAddress(host):
         return TCP4ClientEndpoint(reactor, host, port, timeout=seconds)
-    return HostnameEndpoint(reactor, host.encode("ascii"), port, timeout=seconds)
+    by_name = HostnameEndpoint(reactor, host.encode("ascii"), port, timeout=seconds)
+    return _Within(by_name, seconds, reactor)
+
+
+def within(seconds: float, clock: IReactorTime, waiting: Deferred[T]) -> Deferred[T]:
+    """Cancel what takes longer.
+
+    Errors:
+        ``TimeoutError``, whatever a cancelled dial or call calls itself.
+    """
+
+    def late(result: T | Failure, _: float) -> T | Failure:
+        return Failure(DialTimeout()) if isinstance(result, Failure) else result
+
+    return waiting.addTimeout(seconds, clock, late)
+
+
+@implementer(IStreamClientEndpoint)
+class _Within:
+    """An endpoint with a deadline: ``HostnameEndpoint`` has none while it resolves."""
+
+    def __init__(
+        self, endpoint: IStreamClientEndpoint, seconds: float, clock: IReactorTime
+    ) -> None:
+        self._endpoint = endpoint
+        self._seconds = seconds
+        self._clock = clock
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect in time, or not at all."""
+        dial = self._endpoint.connect(protocolFactory)
+        return within(self._seconds, self._clock, dial)
 
 
 class _TunnelOpener(Protocol):

@@ -44,8 +44,9 @@ class MetricsTests(SynchronousTestCase):
 
     def render(self, accept: bytes | None) -> tuple[int, bytes, bytes]:
         """Status, type and body."""
-        counters = Counters(now=Clock().seconds, version="1.2.3")
-        answer = Metrics(counters).render(accept)
+        clock = Clock()
+        counters = Counters(now=clock.seconds, version="1.2.3")
+        answer = Metrics(counters, clock.seconds).render(accept)
         return answer.status, answer.content_type, answer.body
 
     def test_json_by_default(self) -> None:
@@ -59,6 +60,18 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual((status, kind), (200, TEXT))
         self.assertIn(b'apiproxy_build_info{version="1.2.3"} 1.0\n', body)
         self.assertNotIn(b"# EOF", body)
+
+    def test_text_is_not_rendered_for_everybody_who_asks(self) -> None:
+        """It is given again for a second; JSON is always fresh."""
+        clock = Clock()
+        counters = Counters(now=clock.seconds, version="1.2.3")
+        metrics = Metrics(counters, clock.seconds)
+        first = metrics.render(b"text/plain")
+        clock.advance(0.9)
+        self.assertIs(metrics.render(b"text/plain" + b"," * 9999), first)
+        self.assertIsNot(metrics.render(None), metrics.render(None))
+        clock.advance(0.1)
+        self.assertIsNot(metrics.render(b"text/plain"), first)
 
     def test_openmetrics(self) -> None:
         """Who asks for OpenMetrics gets OpenMetrics."""

@@ -21,6 +21,8 @@ SLOTS = [
     *(b"x-goog-api-key", b"x-goog-user-project", b"cookie", b"openai-organization"),
     *(b"openai-project", b"x-github-token", b"x-amz-security-token", b"x-amz-date"),
     *(b"x-goog-iam-authorization-token", b"x-auth-token", b"ocp-apim-subscription-key"),
+    *(b"x-access-token", b"x-authorization", b"x-serverless-authorization"),
+    *(b"x-goog-iam-authority-selector", b"x-ms-token-aad-access-token"),
 ]
 HOP = [
     *(b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade"),
@@ -30,7 +32,11 @@ FORWARDING = [
     *(b"forwarded", b"via", b"x-real-ip", b"client-ip", b"x-forwarded-for"),
     *(b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-anything"),
 ]
-OURS = [b"host", b"content-length", b"expect", b"x-request-id", b"x-apiproxy-error"]
+OURS = [
+    *(b"host", b"content-length", b"expect", b"x-request-id", b"x-apiproxy-error"),
+    *(b"x-host", b"x-original-host", b"x-original-url", b"x-rewrite-url"),
+    *(b"x-http-method", b"x-http-method-override", b"x-method-override"),
+]
 OWN = b"x-mine"
 HARMLESS = [
     *(
@@ -38,7 +44,7 @@ HARMLESS = [
         b"user-agent",
         b"content-type",
         b"anthropic-version",
-        b"x-authorization",
+        b"x-authorizations",
     ),
     *(b"authorization-x", b"x-api-keys", b"x-amzn-trace-id", b"cookies", b"xamz-date"),
     *(b"openai-beta", b"close", b"x-goog-api-client", b"hostname", b"x-forwarded"),

@@ -138,6 +138,10 @@ class CredentialKeyTests(SynchronousTestCase):
             (b"?k%65y=1&%6B%45%59=2&api%5Fkey=3&y=1", b"?y=1"),
             (b"?+key=1&%20token=2&key+=3&key%00=4&z", b"?z"),
             (b"?a=1;key=2&b=3", b"?a=1&b=3"),
+            (b"?oauth_token=1&Bearer_Token=2&a=3", b"?a=3"),
+            (b"?x-api-key=1&X-Goog-Api-Key=2&a=3", b"?a=3"),
+            (b"?Authorization=Bearer%20x&a=3", b"?a=3"),
+            (b"?authorization=x", b""),
             (b"?monkey=1&key2=2&tokens=3", b"?monkey=1&key2=2&tokens=3"),
             (b"?a=key&b=token=1", b"?a=key&b=token=1"),
             (b"?%zz=1&+", b"?%zz=1&+"),
@@ -145,6 +149,36 @@ class CredentialKeyTests(SynchronousTestCase):
             (b"?key=1&", b""),
         ]:
             self.assertEqual(without_credentials(query), expected)
+
+
+class SecondCredentialTests(SynchronousTestCase):
+    def test_no_spelling_of_a_credential_key_passes(self) -> None:
+        """An agent cannot bring a second credential along in the query."""
+        for key in (
+            "api-key",
+            "API_KEY",
+            "oauth_token",
+            "bearer_token",
+            "subscription-key",
+            "key[]",
+            "apiKey[0]",
+            "?key",
+            "%61uth%5Ftoken",
+            "X-Amz-Security-Token",
+            "X-Goog-Signature",
+            "x_goog_api_key",
+            "$httpHeaders",
+            "%24httpMethod",
+            "authorization",
+            "id_token",
+        ):
+            query = f"?a=1&{key}=AGENT&b=2".encode()
+            self.assertEqual(without_credentials(query), b"?a=1&b=2", key)
+
+    def test_other_keys_pass(self) -> None:
+        """What only looks alike is the agent's business."""
+        query = b"?keys=1&pageToken=2&tokens=3&model=key&max-tokens=4&monkey=5"
+        self.assertEqual(without_credentials(query), query)
 
 
 class TargetPropertyTests(SynchronousTestCase):
@@ -183,7 +217,8 @@ class TargetPropertyTests(SynchronousTestCase):
         result = attempt(target, base_path)
         if result is not None:
             query = split_target(result)[1][1:].replace(b";", b"&").decode()
-            keys = {name.strip().lower() for name, _ in parse_qsl(query, True)}
+            names = {name.strip().lower() for name, _ in parse_qsl(query, True)}
+            keys = {name.replace("_", "-") for name in names}
             self.assertEqual(keys & {name.decode() for name in CREDENTIAL_KEYS}, set())
 
     @PROFILE

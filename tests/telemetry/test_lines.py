@@ -113,6 +113,14 @@ class LineLogTests(SynchronousTestCase):
             [line["level"] for line in written.lines], ["warning", "error", "panic"]
         )
 
+    def test_the_threshold_may_change(self) -> None:
+        """As a reload changes it; lines are written or not from then on."""
+        written = Written("error")
+        written.log.log("info", "before")
+        written.log.set_level("info")
+        written.log.log("info", "after")
+        self.assertEqual([line["event"] for line in written.lines], ["after"])
+
     def test_no_such_level(self) -> None:
         """A log with a level that does not exist is not made."""
         with self.assertRaises(KeyError):

@@ -2,6 +2,9 @@
 
 from typing import cast
 
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
 from apiproxy.core.limits import Deadlines
 from apiproxy.core.values import Secret
 from apiproxy.credentials.static import StaticSource
@@ -12,12 +15,36 @@ from apiproxy.providers.base import (
 )
 from apiproxy.providers.dialects import OpenAIDialect
 from apiproxy.wire.control import Control
+from apiproxy.wire.failures import translate_dial
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.tls import trust
 from apiproxy.wire.ways import Ways
 from tests.kit.case import LoopbackCase
+from tests.kit.memory import a_provider
 from tests.kit.provider import Provider, counted, redirect
 from tests.kit.tls import authority
+from tests.wire.test_tunnel import Names
+
+
+class PatienceTests(SynchronousTestCase):
+    """A call that gets no answer."""
+
+    def test_it_ends_in_a_timeout(self) -> None:
+        """Also where it hangs in the search for a name; it is not taken for a stop."""
+        reactor = MemoryReactorClock()
+        reactor.installNameResolver(Names())
+        ways = Ways(reactor, trust(), Deadlines(dial=100))
+        control = Control(cast(Reactor, reactor), ways, lambda provider: None)
+        calling = control.ask(a_provider(), Probe(b"GET", b"/v1/models"))
+        reactor.advance(14.9)
+        self.assertNoResult(calling)
+        reactor.advance(0.2)
+        error = self.failureResultOf(calling).value
+        assert error is not None
+        self.assertEqual(
+            translate_dial(error, tunnelled=False).code, "upstream_timeout"
+        )
+        self.assertEqual(reactor.getDelayedCalls(), [])
 
 
 class ControlTests(LoopbackCase):

@@ -1,12 +1,12 @@
 """The border: what other libraries fail with, as our errors."""
 
 import ssl
-from errno import EMFILE
+from errno import ECONNREFUSED, EMFILE, ENFILE, ENOENT
 
 from twisted.internet import defer, error
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.core.errors import EgressDenied, ProxyError
+from apiproxy.core.errors import EgressDenied, Overloaded, ProxyError
 from apiproxy.wire.failures import translate_dial, translate_tls
 
 
@@ -31,7 +31,7 @@ class TranslateTests(SynchronousTestCase):
             (error.NoRouteError(), "egress_unreachable", "upstream_unreachable"),
             (error.ConnectError(), "egress_unreachable", "upstream_unreachable"),
             (error.DNSLookupError(), "egress_unreachable", "upstream_unreachable"),
-            (OSError(EMFILE, "x"), "egress_unreachable", "upstream_unreachable"),
+            (OSError(ENOENT, "x"), "egress_unreachable", "upstream_unreachable"),
             (error.TimeoutError(), "egress_timeout", "upstream_timeout"),
             (TimeoutError(), "egress_timeout", "upstream_timeout"),
             (defer.TimeoutError(), "egress_timeout", "upstream_timeout"),
@@ -49,6 +49,23 @@ class TranslateTests(SynchronousTestCase):
                 translate_dial(failure, tunnelled=way).code for way in (True, False)
             ]
             self.assertEqual(codes, [tunnelled, direct], repr(failure))
+
+    def test_no_file_is_left(self) -> None:
+        """It is our own fault, however deep it is hidden; the message says what to do."""
+        for failure in (
+            OSError(EMFILE, "Too many open files"),
+            OSError(ENFILE, "Too many open files in system"),
+            error.ConnectError(EMFILE, "Too many open files"),
+            error.ConnectBindError(ENFILE, "Too many open files in system"),
+            error.ConnectError(OSError(EMFILE, "Too many open files")),
+        ):
+            for tunnelled in (True, False):
+                found = translate_dial(failure, tunnelled=tunnelled)
+                self.assertIsInstance(found, Overloaded)
+                self.assertIn("open files", found.message)
+        refused = error.ConnectionRefusedError(OSError(ECONNREFUSED, "x"))
+        found = translate_dial(refused, tunnelled=True)
+        self.assertEqual(found.code, "egress_unreachable")
 
     def test_what_is_wrong_with_a_certificate_is_said(self) -> None:
         """In OpenSSL's words, which hold no secret."""

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
+from unittest import mock
 
 import trustme
 from twisted.internet.defer import CancelledError, Deferred
@@ -289,13 +290,11 @@ class VerificationTests(TlsCase):
         """Though OpenSSL reads SSL_CERT_FILE in their place."""
         own, system = authority().pem, Path(self.mktemp())
         system.write_bytes(trustme.CA().cert_pem.bytes())
-        self.patch(os, "environ", {**os.environ, "SSL_CERT_FILE": str(own)})
-        self.addCleanup(os.unsetenv, "SSL_CERT_FILE")
-        os.putenv("SSL_CERT_FILE", str(own))
-        for there, count in ((str(system), 2), ("/nowhere.pem", 1)):
-            paths = ssl.get_default_verify_paths()._replace(openssl_cafile=there)
-            self.patch(ssl, "get_default_verify_paths", lambda paths=paths: paths)
-            self.assertEqual(trust().cert_store_stats()["x509_ca"], count)
+        with mock.patch.dict(os.environ, SSL_CERT_FILE=str(own)):
+            for there, count in ((str(system), 2), ("/nowhere.pem", 1)):
+                paths = ssl.get_default_verify_paths()._replace(openssl_cafile=there)
+                self.patch(ssl, "get_default_verify_paths", lambda paths=paths: paths)
+                self.assertEqual(trust().cert_store_stats()["x509_ca"], count)
 
     def test_renegotiation_is_refused(self) -> None:
         """A provider cannot begin a second handshake within the first."""

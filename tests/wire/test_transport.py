@@ -7,7 +7,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.wire.transport import Transport, transport_of, tune
+from apiproxy.wire.transport import Transport, probes, transport_of, tune
 from tests.kit.memory import MemoryTransport
 
 
@@ -27,6 +27,14 @@ class TuneTests(SynchronousTestCase):
                 (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 5),
             ],
         )
+
+    def test_a_system_that_lacks_an_option(self) -> None:
+        """As macOS does: the others are set."""
+
+        class Darwin:
+            TCP_KEEPINTVL, TCP_KEEPCNT = 257, 258
+
+        self.assertEqual(probes(Darwin), [(257, 20), (258, 5)])
 
     def test_a_unix_socket(self) -> None:
         """It has none of these."""

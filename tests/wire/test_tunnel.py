@@ -2,12 +2,19 @@
 
 import base64
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint
-from twisted.internet.error import ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import (
+    ConnectionLost,
+    ConnectionRefusedError,
+    TimeoutError as DialTimeout,
+)
 from twisted.internet.interfaces import (
+    IHostnameResolver,
+    IHostResolution,
     IProtocol,
     IProtocolFactory,
+    IResolutionReceiver,
     IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -212,9 +219,96 @@ class TunnelTests(SynchronousTestCase):
 class TcpTests(SynchronousTestCase):
     """The endpoint below everything."""
 
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.names = Names()
+        self.reactor.installNameResolver(self.names)
+
+    def dial(self, host: str) -> Deferred[IProtocol]:
+        endpoint = tcp(self.reactor, host, 1, 2.0)
+        self.assertTrue(verifyObject(IStreamClientEndpoint, endpoint))
+        return endpoint.connect(Factory.forProtocol(Above))
+
     def test_an_address_needs_no_resolver(self) -> None:
         """A name does."""
-        reactor = MemoryReactorClock()
-        self.assertIsInstance(tcp(reactor, "10.0.0.1", 1, 2.0), TCP4ClientEndpoint)
-        for host in ("squid", "::1"):
-            self.assertIsInstance(tcp(reactor, host, 1, 2.0), HostnameEndpoint)
+        self.assertNoResult(self.dial("10.0.0.1"))
+        self.assertEqual(self.names.asked, [])
+        self.assertEqual(self.reactor.tcpClients[-1][:2], ("10.0.0.1", 1))
+        self.assertNoResult(self.dial("squid"))
+        self.assertEqual(self.names.asked, ["squid"])
+
+    def test_a_resolver_that_never_answers(self) -> None:
+        """The deadline of the dial ends it; an answer that is late opens nothing."""
+        connecting = self.dial("squid")
+        self.reactor.advance(1.9)
+        self.assertNoResult(connecting)
+        self.reactor.advance(0.2)
+        error = self.failureResultOf(connecting).value
+        assert error is not None
+        codes = [translate_dial(error, tunnelled=way).code for way in (True, False)]
+        self.assertEqual(codes, ["egress_timeout", "upstream_timeout"])
+        self.names.answer("10.0.0.1")
+        self.assertEqual(self.reactor.tcpClients, [])
+
+    def test_a_resolver_that_is_slow(self) -> None:
+        """What it took is not given again to the dial itself."""
+        connecting = self.dial("squid")
+        self.reactor.advance(1.5)
+        self.names.answer("10.0.0.1")
+        self.reactor.advance(0)
+        self.assertEqual(len(self.reactor.tcpClients), 1)
+        self.reactor.advance(0.6)
+        self.failureResultOf(connecting, DialTimeout)
+
+    def test_a_name_that_leads_somewhere(self) -> None:
+        """Nothing is left to end it later."""
+        connecting = self.dial("squid")
+        self.names.answer("10.0.0.1")
+        self.reactor.advance(0)
+        protocol = self.reactor.tcpClients[-1][2].buildProtocol(NOWHERE)
+        assert protocol is not None
+        MemoryTransport(clock=self.reactor).connect(protocol)
+        self.reactor.advance(3)
+        self.assertIsInstance(self.successResultOf(connecting), Above)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+@implementer(IHostResolution)
+class _Resolution:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def cancel(self) -> None:
+        """Never called."""
+
+
+@implementer(IHostnameResolver)
+class Names:
+    """A resolver that answers when told.
+
+    Attributes:
+        asked: the names.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self._receivers: list[tuple[IResolutionReceiver, int]] = []
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: object = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        self.asked.append(hostName)
+        self._receivers.append((resolutionReceiver, portNumber))
+        return _Resolution(hostName)
+
+    def answer(self, address: str) -> None:
+        """The name asked for last is at this address."""
+        receiver, port = self._receivers.pop()
+        receiver.resolutionBegan(_Resolution("x"))
+        receiver.addressResolved(IPv4Address("TCP", address, port))
+        receiver.resolutionComplete()

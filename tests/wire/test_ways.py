@@ -1,7 +1,6 @@
 """The whole way to a provider: TCP, tunnel, TLS; in memory."""
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
@@ -9,7 +8,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.egress import EgressProxy
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.limits import Deadlines
 from apiproxy.providers.base import Provider
 from apiproxy.wire.tls import trust
 from apiproxy.wire.transport import transport_of
@@ -17,6 +15,7 @@ from apiproxy.wire.ways import Ways
 from tests.kit.memory import DEADLINES, NOWHERE, MemoryTransport, a_provider
 from tests.kit.tls import authority
 from tests.wire.test_tls import Peer
+from tests.wire.test_tunnel import Names
 
 OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
@@ -141,6 +140,8 @@ class WaysTests(SynchronousTestCase):
             transport.sent.startswith(b"CONNECT [2001:db8::1]:444 HTTP/1.1")
         )
         self.assertEqual(provider.authority, b"[2001:db8::1]:444")
-        ways = Ways(self.reactor, trust(), Deadlines())
-        below = ways.to(a_provider(), None)._below  # type: ignore[attr-defined]
-        self.assertIsInstance(below, HostnameEndpoint)
+        names = Names()
+        self.reactor.installNameResolver(names)
+        way = self.ways.to(provider, None)
+        self.assertNoResult(way.connect(Factory.forProtocol(Protocol)))
+        self.assertEqual(names.asked, ["2001:db8::1"])
