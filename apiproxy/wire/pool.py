@@ -10,7 +10,6 @@ from twisted.internet.protocol import Factory
 from apiproxy.core.exchange import Complain
 from apiproxy.wire.upstream import UpstreamLine
 
-
 _MAX_REPLAY = 32 * 1024 * 1024
 
 
