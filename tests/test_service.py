@@ -201,7 +201,7 @@ class ListeningTests(ProxyCase):
 
     def test_several_addresses_and_a_unix_socket(self) -> None:
         """Each is listened on."""
-        path = os.path.abspath(self.mktemp())
+        path = "/run/apiproxy/openai"
         proxy = self.proxy(
             settings(APIPROXY_BIND="127.0.0.1,::1", APIPROXY_OPENAI_SOCKET=path)
         )
@@ -214,7 +214,7 @@ class ListeningTests(ProxyCase):
 
     def test_a_unix_socket_alone(self) -> None:
         """A provider need not have a port."""
-        path = os.path.abspath(self.mktemp())
+        path = "/run/apiproxy/openai"
         self.started(settings(APIPROXY_OPENAI_SOCKET=path, APIPROXY_OPENAI_PORT="off"))
         self.assertNotIn(10000, [server[0] for server in self.reactor.tcpServers])
         self.assertEqual(self.reactor.unixServers[0][0], path)
