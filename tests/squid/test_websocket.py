@@ -434,10 +434,10 @@ class RefusalTests(SquidCase):
 class IdleTests(SquidCase):
     async def test_our_pings_keep_an_idle_socket_open(self) -> None:
         """A socket outlives Squid's read timeout, and nobody sees our pings or pongs."""
-        await self.stage({"APIPROXY_PING_SECONDS": "0.5"}, read_timeout=2)
+        await self.stage({"APIPROXY_PING_SECONDS": "0.5"}, read_timeout=6)
         self.provider.default = websocket()
         sockets = [(known, await self.socket(known)) for known in PROVIDERS]
-        await self.turn(6)
+        await self.turn(11)
         for known, socket in sockets:
             with about(known.name):
                 socket.send("still here")
