@@ -53,6 +53,11 @@ class Url:
     rest: str
 
 
+def bracketed(host: str) -> str:
+    """A host as it stands before a port: IPv6 in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
 def split_url(text: str) -> Url:
     """Take a URL, ``host:port`` or host apart.
 
@@ -124,8 +129,8 @@ class EgressProxy:
     @property
     def shown(self) -> str:
         """Its URL as anybody may see it, without the credential."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://{bracketed(self.host)}:{self.port}"
 
     @classmethod
     def parse(cls, text: str) -> "EgressProxy":

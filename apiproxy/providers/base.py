@@ -4,6 +4,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from apiproxy.core.egress import bracketed
 from apiproxy.core.errors import NotConfigured, ProxyError
 from apiproxy.core.values import Fields, Secret
 
@@ -111,7 +112,7 @@ class Provider:
     @property
     def authority(self) -> bytes:
         """The ``Host`` upstream sees; the port only where it is not 443."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = bracketed(self.host)
         if self.host_port == 443:
             return host.encode("ascii")
         return f"{host}:{self.host_port}".encode("ascii")

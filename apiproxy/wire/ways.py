@@ -5,7 +5,7 @@ from functools import partial
 
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
-from apiproxy.core.egress import EgressProxy
+from apiproxy.core.egress import EgressProxy, bracketed
 from apiproxy.core.limits import Deadlines
 from apiproxy.providers.base import Provider
 from apiproxy.wire.failures import translate_tls
@@ -66,5 +66,4 @@ class Ways:
 
 def _authority(provider: Provider) -> bytes:
     """``host:port`` for CONNECT, which always has the port."""
-    host = f"[{provider.host}]" if ":" in provider.host else provider.host
-    return f"{host}:{provider.host_port}".encode("ascii")
+    return f"{bracketed(provider.host)}:{provider.host_port}".encode("ascii")
