@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from apiproxy.core.exchange import Exchange, Phase
+from apiproxy.core.exchange import ANSWERING, ASKED, CLOSED, Exchange
 from apiproxy.telemetry.exchange_lines import outcome
 
 METHODS = frozenset(
@@ -25,7 +25,6 @@ DIAL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 SESSION_SECONDS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 43200)
 
 _JSON_LIMIT = 30.0  # seconds; the reference's JSON has no bucket above
-_ASKED, _ANSWERING, _CLOSED = Phase.ASKED, Phase.ANSWERING, Phase.CLOSED
 
 UpstreamLines = Callable[[], Iterable[tuple[str, str, int]]]
 """Gives provider, state and number of the lines to upstream, for each state."""
@@ -163,6 +162,8 @@ class Counters:
         log_lines_dropped: likewise.
     """
 
+    phases = (ASKED, ANSWERING, CLOSED)
+
     def __init__(
         self,
         *,
@@ -189,12 +190,12 @@ class Counters:
     def observe(self, exchange: Exchange) -> None:
         """Count what this phase adds."""
         phase = exchange.phase
-        if phase is _CLOSED:
+        if phase is CLOSED:
             self.tally(exchange.provider).close(exchange)
-        elif phase is _ASKED:
+        elif phase is ASKED:
             self.tally(exchange.provider).active += 1
         elif (
-            phase is _ANSWERING
+            phase is ANSWERING
             and exchange.transport == "websocket"
             and exchange.status == 101
         ):
