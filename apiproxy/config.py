@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
 
 from apiproxy.core.egress import EgressProxy, NoProxy
-from apiproxy.core.ids import fresh_id
+from apiproxy.core.ids import fresh_ids
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Secret
 from apiproxy.providers.base import Provider
@@ -150,7 +149,7 @@ def read_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     except OSError as error:
         problem = f"--config: {path} cannot be read: {error.strerror}"
         raise ConfigurationError([problem]) from error
-    new_id = partial(fresh_id, os.urandom)
+    new_id = fresh_ids(os.urandom)
     return Settings.read(environ, toml, lambda name: Path(name).read_bytes(), new_id)
 
 
