@@ -58,6 +58,7 @@ class Settings:
         log_level: debug, info, warning or error.
         validate_keys: off, warn or strict.
         lean_imports: whether packages that serving does not need are left out.
+        lean_dispatch: whether ready sockets are served the short way.
         grace: seconds that live exchanges get at shutdown.
         websockets: whether WebSockets are carried.
         deadlines: how long we wait.
@@ -76,6 +77,7 @@ class Settings:
     log_level: str = "info"
     validate_keys: str = "warn"
     lean_imports: bool = True
+    lean_dispatch: bool = True
     grace: float = 20.0
     websockets: bool = True
     deadlines: Deadlines = field(factory=Deadlines)

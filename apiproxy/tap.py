@@ -253,7 +253,8 @@ def makeService(options: Options) -> IService:
     """The service, ready to start."""
     from twisted.internet import reactor
 
-    dispatch_directly(reactor, os.environ)
+    if options["settings"].lean_dispatch:
+        dispatch_directly(reactor)
     process = _Process(options, reactor)
     collect_seldom()
     return process
