@@ -1,7 +1,7 @@
 # Every command a person or CI needs. The work is done in scripts/, a few lines each.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check cover bench bench-quick bench-peers soak lock news image \
+.PHONY: help run test test-all check cover cost bench bench-quick bench-peers soak lock news image \
     agents-codex clean
 MAKEFLAGS += --no-print-directory
 
@@ -23,6 +23,9 @@ check:  ## ruff, mypy and import-linter, without the tests
 
 cover:  ## all tests under trial and under pytest, and the coverage of both
 	@scripts/cover
+
+cost:  ## count what a request, an event and a frame call, and write it down in tests/cost
+	@scripts/cost
 
 bench:  ## measure apiproxy against its peers: one table, and JSON with every sample
 	@scripts/bench $(ARGS)

@@ -1,4 +1,4 @@
-"""The commands of ``python -m bench``: run, quick, soak, table, fill, plot."""
+"""The commands of ``python -m bench``: run, quick, smoke, soak, table, fill, plot."""
 
 import argparse
 import contextlib
@@ -16,9 +16,11 @@ from attrs import evolve
 
 from bench import http, lives, machine, soak, streams, table
 from bench.bout import Bout
+from bench.growth import growth
 from bench.peers import CONTESTANTS, DIRECT, Contestant
-from bench.plan import FULL, LIVE_ROWS, PLAIN_ROWS, QUICK, Plan
+from bench.plan import ALL_ROWS, FULL, LIVE_ROWS, PLAIN_ROWS, QUICK, SMOKE, Plan
 from bench.plot import plot
+from bench.proc import steal
 from bench.processes import Stage, Unavailable
 from bench.result import Result
 from bench.rig import Rig
@@ -48,7 +50,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for name, plan in (("run", FULL), ("quick", QUICK)):
+    for name, plan in (("run", FULL), ("quick", QUICK), ("smoke", SMOKE)):
         run = commands.add_parser(name)
         run.set_defaults(do=_run, plan=plan, kind=name)
         run.add_argument("--out", type=Path, default=_OUT / "results" / f"{name}.json")
@@ -66,20 +68,36 @@ def _parser() -> argparse.ArgumentParser:
         shown.add_argument("result", type=Path)
         if name == "fill":
             shown.add_argument("document", type=Path)
+        if name == "plot":
+            shown.add_argument("picture", type=Path, nargs="?")
     return parser
 
 
 def _plan(options: argparse.Namespace) -> Plan:
     plan: Plan = options.plan
     if options.only:
-        plan = evolve(plan, parts=frozenset(options.only.split(",")))
+        plan = evolve(plan, parts=frozenset(_known("part", options.only, ALL_ROWS)))
     if options.contestants:
-        plan = evolve(plan, contestants=tuple(options.contestants.split(",")))
+        names = frozenset(each.name for each in CONTESTANTS)
+        chosen = _known("contestant", options.contestants, names)
+        plan = evolve(plan, contestants=chosen)
     if options.repeats:
-        plan = evolve(plan, repeats=options.repeats)
+        plan = plan.with_repeats(options.repeats)
     if options.seconds:
         plan = evolve(plan, seconds=options.seconds)
     return plan
+
+
+def _known(what: str, text: str, names: frozenset[str]) -> tuple[str, ...]:
+    """Names with commas between them.
+
+    Raises:
+        Unavailable: one is not known.
+    """
+    chosen = tuple(text.split(","))
+    if unknown := [name for name in chosen if name not in names]:
+        raise Unavailable(f"no such {what}: {unknown[0]}; there are {sorted(names)}")
+    return chosen
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -91,6 +109,7 @@ def _run(options: argparse.Namespace) -> None:
         "kind": options.kind,
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
         "repeats": plan.repeats,
+        "slow_repeats": min(plan.repeats, plan.slow_repeats),
         "seconds": plan.seconds,
         "parts": sorted(plan.parts),
     }
@@ -98,13 +117,17 @@ def _run(options: argparse.Namespace) -> None:
     if busy:
         result.note(busy)
     present = _present(plan, result)
+    stolen = steal()
     with _rig() as rig:
         document["options"]["plain_provider"] = rig.plain_by
+        document["versions"] = machine.versions()
         bout = Bout(rig, plan, result, present)
         try:
             _parts(bout)
         finally:
             document["options"]["took_seconds"] = round(time.monotonic() - began)
+            if note := machine.steal_note(stolen, steal()):
+                result.note(note)
             result.write(options.out)
     sys.stdout.write(table.table(result) + "\n\n")
     if document["growth"]:
@@ -123,7 +146,7 @@ def _parts(bout: Bout) -> None:
         ("starts", lives.starts),
         ("crowd", lives.crowds),
         ("connects", lives.connects),
-        ("growth", lives.growth),
+        ("growth", growth),
     ):
         if name in parts:
             measure(bout)
@@ -172,7 +195,7 @@ def _fill(options: argparse.Namespace) -> None:
 
 
 def _plot(options: argparse.Namespace) -> None:
-    sys.stdout.write(plot(options.result) + "\n")
+    sys.stdout.write(plot(options.result, options.picture) + "\n")
 
 
 if __name__ == "__main__":

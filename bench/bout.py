@@ -2,10 +2,11 @@
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from bench.figures import rounds
-from bench.peers import DIRECT, Contestant, Started
+from bench.peers import Contestant, Started
 from bench.plan import Plan
 from bench.proc import cpu_seconds
 from bench.processes import Running, Unavailable
@@ -33,35 +34,13 @@ class Bout:
         self.plan = plan
         self.result = result
         self.contestants = {each.name: each for each in contestants}
+        self._began = time.monotonic()
 
     def say(self, text: str) -> None:
         """Tell whoever waits what is going on."""
-        sys.stderr.write(f"  {text}\n")
+        minutes, seconds = divmod(round(time.monotonic() - self._began), 60)
+        sys.stderr.write(f"  {minutes:3}:{seconds:02} {text}\n")
         sys.stderr.flush()
-
-    @contextlib.contextmanager
-    def all_started(self, upstream: int, kind: str) -> Iterator[dict[str, Started]]:
-        """Every contestant in front of a provider; the absent are noted and left out.
-
-        Args:
-            upstream: port of the provider.
-            kind: for the names of files.
-        """
-        started: dict[str, Started] = {}
-        try:
-            for name, contestant in self.contestants.items():
-                self.say(f"starting {name} ({kind})")
-                try:
-                    started[name] = contestant.start(
-                        self.rig, upstream, f"{name}-{kind}"
-                    )
-                except Unavailable as error:
-                    self.result.absent(f"all {kind} rows", name, str(error))
-                    self.result.note(f"{name} did not start ({kind}): {error}")
-            yield {DIRECT.name: DIRECT.start(self.rig, upstream, ""), **started}
-        finally:
-            for each in started.values():
-                self.end(each)
 
     @contextlib.contextmanager
     def one_started(self, name: str, upstream: int, kind: str) -> Iterator[Started]:
@@ -81,6 +60,10 @@ class Bout:
         if started.running is not None:
             self.rig.stage.stop(started.running)
 
+    def is_slow(self, name: str) -> bool:
+        """Whether it is measured less often, and with smaller crowds."""
+        return name in self.contestants and self.contestants[name].slow
+
     def round_robin(
         self,
         row: str,
@@ -97,23 +80,32 @@ class Bout:
             names: of those who take part.
             measure: takes a round's number and a name, and notes the samples.
             needs: what a contestant must be able to do.
-            times: rounds; the plan's if not said.
+            times: rounds; the plan's if not said. Slow contestants may have fewer.
         """
-        out: set[str] = set()
-        for name in names:
-            each = self.contestants.get(name)
-            if each is not None and needs in each.cannot:
-                self.result.absent(row, name, each.cannot[needs])
-                out.add(name)
-        for number, name in rounds(names, times or self.plan.repeats):
+        times = times or self.plan.repeats
+        few = min(times, self.plan.slow_repeats)
+        out = self._unable(row, names, needs)
+        turns = {name: few if self.is_slow(name) else times for name in names}
+        for number, name in rounds(turns):
             if name in out:
                 continue
             self.say(f"{row}, round {number + 1}: {name}")
             try:
                 measure(number, name)
             except FAILURES as error:
+                self.say(f"  {name} could not: {error}")
                 self.result.absent(row, name, str(error))
                 out.add(name)
+
+    def _unable(self, row: str, names: Sequence[str], needs: str) -> set[str]:
+        """Those of these who do not have what is needed; noted."""
+        out = set()
+        for name in names:
+            each = self.contestants.get(name)
+            if each is not None and needs in each.cannot:
+                self.result.absent(row, name, each.cannot[needs])
+                out.add(name)
+        return out
 
     @contextlib.contextmanager
     def agents_of(self, started: Started) -> Iterator[Agents]:
@@ -127,8 +119,13 @@ class Meter:
 
     def __init__(self, running: Running) -> None:
         self._pid = running.pid
-        self._began = cpu_seconds(self._pid)
+        self._cpu = cpu_seconds(self._pid)
+        self._began = time.monotonic()
 
     def seconds(self) -> float:
         """Used since this was made."""
-        return cpu_seconds(self._pid) - self._began
+        return cpu_seconds(self._pid) - self._cpu
+
+    def busy(self) -> float:
+        """Percent of a core used since this was made."""
+        return 100 * self.seconds() / (time.monotonic() - self._began)

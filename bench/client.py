@@ -16,10 +16,20 @@ from typing import Any
 
 from bench import speech
 from bench.machine import raise_descriptor_limit
-from bench.talk import Refused, Talk, answer_ping, read_answer, shares, take_events
+from bench.talk import (
+    Refused,
+    Talk,
+    answer_ping,
+    overdue,
+    read_answer,
+    shares,
+    take_events,
+)
 
-_TIMEOUT = 30.0
-_SETTLE = 0.3
+_TIMEOUT = 15.0
+_OPENING = 45.0  # seconds that all connections together may take to open
+_SETTLE = 0.5
+_OVERDUE_US = 20_000
 
 
 class Client:
@@ -33,23 +43,27 @@ class Client:
         self._epoll = select.epoll()
         self._talks: dict[int, Talk] = {}
         self._lost = 0
+        self._pace = 0
 
     # What can be asked for.
 
     def open_streams(
-        self, count: int, pace_us: int, fields: dict[str, str], spread: bool = True
+        self, count: int, pace_us: int, fields: dict[str, str]
     ) -> dict[str, Any]:
         """Open streams; each has brought its first event when this returns.
 
-        Their beginnings are spread over one pace, so that events do not come in volleys.
+        Only when all are open do further events begin, evenly spread over one pace.
         """
-        ask = speech.stream_request(pace_us, fields)
+        ask = speech.stream_request(pace_us, fields, held=pace_us > 0)
         began = time.monotonic()
         for number in range(count):
-            if spread:
-                due = began + number * pace_us / 1e6 / count
-                time.sleep(max(0.0, due - time.monotonic()))
+            self._hurry(began, number, count)
             self._add(self._opened(ask, speech.STAMP.search))
+        if pace_us:
+            self._pace = pace_us
+            with self._connected() as sock:
+                sock.sendall(speech.go_request(fields))
+                read_answer(sock, sock.recv(65536))
         return {"open": len(self._talks), "seconds": time.monotonic() - began}
 
     def open_sockets(
@@ -58,7 +72,8 @@ class Client:
         """Open WebSockets."""
         ask = speech.upgrade_request(deflate, fields)
         began = time.monotonic()
-        for _ in range(count):
+        for number in range(count):
+            self._hurry(began, number, count)
             talk = self._opened(ask, lambda data: b"\r\n\r\n" in data, b" 101 ")
             head, _, talk.rest = talk.rest.partition(b"\r\n\r\n")
             if deflate and b"permessage-deflate" not in head.lower():
@@ -67,7 +82,11 @@ class Client:
         return {"open": len(self._talks), "seconds": time.monotonic() - began}
 
     def events(self, seconds: float) -> dict[str, Any]:
-        """Take events for a while; lateness and gaps between them are in milliseconds."""
+        """Take events for a while; lateness and gaps between them are in milliseconds.
+
+        Those that should have come and have not at the end are late too. ``whole`` is the
+        number of events since the beginning, that is, of the time that this call takes.
+        """
         late: list[int] = []
         gaps: list[int] = []
         for talk in self._talks.values():
@@ -77,11 +96,17 @@ class Client:
             take_events(talk, data, now, late, gaps)
 
         self._turn(_SETTLE, took)  # what came while nobody looked is not late
+        whole = len(late)
         late.clear()
         gaps.clear()
         self._turn(seconds, took)
+        count, now = len(late), time.monotonic_ns() // 1000
+        if self._pace:
+            dues = [talk.due for talk in self._talks.values() if talk.due]
+            late += overdue(dues, self._pace, now, _OVERDUE_US)
         return {
-            "count": len(late),
+            "count": count,
+            "whole": whole + count,
             "lost": self._lost,
             "spent": _SETTLE + seconds,
             **shares("late", late),
@@ -161,13 +186,14 @@ class Client:
         )
         body = start + b"x" * (size - len(start) - len(end)) + end
         ask = speech.request("POST", body, fields)
-        until, count = time.monotonic() + seconds, 0
-        while time.monotonic() < until:
+        began, count = time.monotonic(), 0
+        while time.monotonic() - began < seconds:
             with self._connected() as sock:
                 sock.sendall(ask)
                 read_answer(sock, sock.recv(65536))
             count += 1
-        return {"count": count}
+        rate = count * size / (time.monotonic() - began) / 1e6  # MB/s
+        return {"count": count, "rate": rate}
 
     def close(self) -> dict[str, Any]:
         """Close all connections."""
@@ -177,6 +203,10 @@ class Client:
         return {"lost": lost}
 
     # How it is done.
+
+    def _hurry(self, began: float, number: int, count: int) -> None:
+        if time.monotonic() - began > _OPENING:
+            raise Refused(f"only {number} of {count} opened in {_OPENING:.0f} s")
 
     def _connected(self) -> socket.socket:
         sock = socket.create_connection(("127.0.0.1", self._port), timeout=_TIMEOUT)
@@ -241,6 +271,8 @@ def main(port: int, authority: str | None) -> None:
         order = json.loads(line)
         try:
             answer = getattr(client, order.pop("do"))(**order)
+        except TimeoutError:
+            answer = {"failed": f"no answer within {_TIMEOUT:.0f} s"}
         except (OSError, Refused) as error:
             answer = {"failed": str(error) or type(error).__name__}
         sys.stdout.write(json.dumps(answer) + "\n")

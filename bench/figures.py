@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -44,11 +44,17 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    """How many times theirs ours is, by medians; None if there is nothing to compare."""
+    """How many times theirs ours is; None if there is nothing to compare.
+
+    Where both were measured in the same rounds it is the median of the rounds' ratios: what
+    the machine does from one minute to the next is in both and cancels out.
+    """
     mine, yours = Spread.of(ours), Spread.of(theirs)
-    if mine is None or yours is None or yours.median <= 0:
+    if mine is None or yours is None or yours.least <= 0:
         return None
-    return mine.median / yours.median
+    if mine.count != yours.count:
+        return mine.median / yours.median
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def drift(samples: Sequence[float]) -> float | None:
@@ -59,20 +65,33 @@ def drift(samples: Sequence[float]) -> float | None:
     return spread.most / spread.least
 
 
-def rounds(names: Sequence[str], times: int) -> list[tuple[int, str]]:
+def rounds(times: Mapping[str, int]) -> list[tuple[int, str]]:
     """The order of measurements: every name once a round, every other round backwards.
 
     What the machine does over the minutes then falls on all of them alike.
 
     Args:
-        names: of the contestants.
-        times: how many rounds.
+        times: how many rounds, by the name of the contestant; whoever has fewer takes part
+            in the first ones.
     """
     order = []
-    for number in range(times):
-        turn = list(names) if number % 2 == 0 else list(reversed(names))
-        order += [(number, name) for name in turn]
+    for number in range(max(times.values(), default=0)):
+        turn = [name for name, most in times.items() if number < most]
+        order += [(number, name) for name in (turn if number % 2 == 0 else turn[::-1])]
     return order
+
+
+def flatness(by_count: Mapping[int, Sequence[float]]) -> dict[int, float]:
+    """What a unit costs at each number, as a share of what it costs at the smallest.
+
+    Each round is compared with itself and the median taken over the rounds.
+
+    Args:
+        by_count: the samples at each number, in the order of the rounds.
+    """
+    base = by_count[min(by_count)]
+    shares = {count: ratio(samples, base) for count, samples in by_count.items()}
+    return {count: share for count, share in shares.items() if share is not None}
 
 
 def digits(value: float) -> str:

@@ -3,36 +3,23 @@
 from bench import speech, wrk
 from bench.bout import Bout, Meter
 from bench.peers import DIRECT, Started
+from bench.ring import Ring, ring
 
 _PACED_MS = 100
+_WARM_SECONDS = 1
 
 
 def measure(bout: Bout) -> None:
     """All rows of plain requests that the plan has."""
     parts = bout.plan.parts
-    with bout.all_started(bout.rig.plain, "plain") as started:
-        _warm(bout, started)
+    with ring(bout, bout.rig.plain, "plain") as here:
         for connections in (32, 8, 1):
             if f"http_{connections}" in parts:
-                _cost(bout, started, connections)
+                _cost(bout, here, connections)
         if "latency_1" in parts:
-            _latency(bout, started, 1, 0)
+            _latency(bout, here, 1, 0)
         if "latency_64" in parts:
-            _latency(bout, started, 64, _PACED_MS)
-
-
-def _warm(bout: Bout, started: dict[str, Started]) -> None:
-    """Have everyone make their connections and load their code."""
-
-    def warm(number: int, name: str) -> None:
-        with bout.agents_of(started[name]) as agents:
-            fields = dict(started[name].fields)
-            agents.ask("requests", count=10, pause=0, fresh=False, fields=fields)
-        _load(bout, started[name], 32, 1)
-
-    bout.round_robin("warm", list(started), warm, times=1)
-    for name in bout.result.document["absent"].get("warm", {}):
-        started.pop(name, None)
+            _latency(bout, here, 64, _PACED_MS)
 
 
 def _load(
@@ -49,36 +36,47 @@ def _load(
     )
 
 
-def _cost(bout: Bout, started: dict[str, Started], connections: int) -> None:
+def _warmed(
+    bout: Bout, here: Ring, name: str, connections: int, delay_ms: int = 0
+) -> Started:
+    """A contestant that has its upstream connections and has loaded its code."""
+    one = here.ready(name)
+    _load(bout, one, connections, _WARM_SECONDS, delay_ms)
+    one = here.ready(name)
+    if one.running is not None:
+        one.running.forget_output()
+    return one
+
+
+def _cost(bout: Bout, here: Ring, connections: int) -> None:
     row = f"http_{connections}"
 
     def cost(number: int, name: str) -> None:
-        one = started[name]
-        assert one.running is not None
-        one.running.forget_output()
-        meter = Meter(one.running)
+        one = _warmed(bout, here, name, connections)
+        meter = Meter(one.running) if one.running is not None else None
         load = _load(bout, one, connections, bout.plan.seconds)
-        used = meter.seconds()
-        bout.result.add(row, name, used * 1e6 / load.requests)
         if connections == 32:
             bout.result.add("rate", name, load.rate)
-            bout.result.add("rate_busy", name, 100 * used / load.seconds)
+        if meter is not None:
+            used = meter.seconds()
+            bout.result.add(row, name, used * 1e6 / load.requests)
+            if connections == 32:
+                bout.result.add("rate_busy", name, 100 * used / load.seconds)
 
-    bout.round_robin(row, [name for name in started if name != DIRECT.name], cost)
+    bout.round_robin(row, here.names(direct=connections == 32), cost)
 
 
-def _latency(
-    bout: Bout, started: dict[str, Started], connections: int, delay_ms: int
-) -> None:
+def _latency(bout: Bout, here: Ring, connections: int, delay_ms: int) -> None:
     """Latency over that of the provider itself in the same round."""
     row = f"added_{connections}"
     found: dict[tuple[int, str], tuple[float, float]] = {}
 
     def latency(number: int, name: str) -> None:
-        load = _load(bout, started[name], connections, bout.plan.seconds, delay_ms)
+        one = _warmed(bout, here, name, connections, delay_ms)
+        load = _load(bout, one, connections, bout.plan.seconds, delay_ms)
         found[number, name] = (load.shares[50.0], load.shares[99.0])
 
-    bout.round_robin(row, list(started), latency)
+    bout.round_robin(row, here.names(direct=True), latency)
     for (number, name), (p50, p99) in found.items():
         if name == DIRECT.name:
             bout.result.add(f"direct_{connections}_p50", name, p50)

@@ -7,7 +7,10 @@ more streams than any proxy under test, with Squid and the load beside it.
 
 It answers a plain POST with a chat completion, a POST with ``"stream":true`` with events paced
 as the model's name says (``paced-20000`` is one every 20 ms, ``paced-0`` one and no more), and
-an upgrade with a WebSocket that echoes messages. A body is read and forgotten.
+an upgrade with a WebSocket that echoes messages. A body is read and forgotten. Streams of
+``held-20000`` wait after their first event until somebody posts for the model ``go``: all that
+are held then begin, evenly spread over their pace, so that the opening of a thousand streams
+neither bunches their events nor leaves a backlog for the measurement to find.
 """
 
 import contextlib
@@ -143,13 +146,17 @@ class Line:
         pace = speech.pace_asked(self._asked)
         self.take = self._head
         if pace is None:
+            if speech.is_go(self._asked):
+                self._provider.go()
             self.send(_PLAIN)
             return
         now = time.monotonic_ns() // 1000
         self.send(speech.STREAM_HEAD + speech.EVENT_CHUNK % now)
-        if pace:
-            self.pace, self.due = pace, now + pace
-            self._provider.pace(self)
+        self.pace = pace
+        if speech.is_held(self._asked):
+            self._provider.hold(self)
+        elif pace:
+            self._provider.pace(self, now + pace)
 
     def _frames(self, data: bytes) -> None:
         if data == self._echoed:
@@ -185,6 +192,7 @@ class Provider:
         self._ready: dict[int, Callable[[int], None]] = {}
         self._masks: dict[int, int] = {}
         self._paced: list[tuple[int, int, Line]] = []
+        self._held: list[Line] = []
         self._listener = socket.create_server(("127.0.0.1", port), backlog=4096)
         self._listener.setblocking(False)
         self._epoll.register(self._listener, select.EPOLLIN)
@@ -238,9 +246,22 @@ class Provider:
             self._masks[line.number] = mask
             self._epoll.modify(line.number, mask)
 
-    def pace(self, line: Line) -> None:
-        """Send its events when they are due."""
-        heapq.heappush(self._paced, (line.due, id(line), line))
+    def pace(self, line: Line, due: int) -> None:
+        """Send its events when they are due, the next at this microsecond."""
+        line.due = due
+        heapq.heappush(self._paced, (due, id(line), line))
+
+    def hold(self, line: Line) -> None:
+        """Have it wait for ``go``."""
+        self._held.append(line)
+
+    def go(self) -> None:
+        """Let all that wait begin, evenly spread over their pace."""
+        held = [each for each in self._held if self._lines.get(each.number) is each]
+        self._held.clear()
+        now = time.monotonic_ns() // 1000
+        for number, line in enumerate(held):
+            self.pace(line, now + line.pace + line.pace * number // len(held))
 
     def drop(self, line: Line) -> None:
         """Forget a line that is gone."""

@@ -6,6 +6,7 @@ from bench.bout import Bout, Meter
 from bench.machine import crowd_allowed
 from bench.peers import Started
 from bench.proc import resident
+from bench.rig import Agents
 
 _SETTLE = 1.0
 
@@ -38,55 +39,93 @@ def starts(bout: Bout) -> None:
 
 def crowds(bout: Bout) -> None:
     """Idle WebSockets, then as many open streams beside them."""
-    limit = bout.rig.descriptors
-    size = crowd_allowed(bout.plan.crowd, limit)
-    if size < bout.plan.crowd:
+    limit, plan = bout.rig.descriptors, bout.plan
+    size = crowd_allowed(plan.crowd, limit)
+    if size < plan.crowd:
         bout.result.note(
-            f"crowds of {size} instead of {bout.plan.crowd}: "
+            f"crowds of {size} instead of {plan.crowd}: "
             f"only {limit} files may be open at once"
         )
     bout.result.document["options"]["crowd"] = size
 
     def crowd(number: int, name: str) -> None:
-        sockets = "ws" not in bout.contestants[name].cannot
         with bout.one_started(name, bout.rig.live, "crowd") as one:
-            _crowd(bout, name, one, size, sockets)
+            several = min(size, plan.slow_crowd) if bout.is_slow(name) else size
+            _Crowd(bout, name, one, several).measure(number)
+        if several < size:
+            label = bout.contestants[name].label
+            bout.result.note(f"{label}: crowds of {several} instead of {size}")
 
-    times = bout.plan.crowd_repeats
-    bout.round_robin("crowd", list(bout.contestants), crowd, times=times)
+    bout.round_robin("crowd", list(bout.contestants), crowd, times=plan.crowd_repeats)
     for name, contestant in bout.contestants.items():
         if "ws" in contestant.cannot:
             bout.result.absent("per_socket", name, contestant.cannot["ws"])
 
 
-def _crowd(bout: Bout, name: str, one: Started, size: int, sockets: bool) -> None:
-    assert one.running is not None
-    pid, add, fields = one.running.pid, bout.result.add, dict(one.fields)
-    with (
-        bout.agents_of(one) as talkers,
-        bout.agents_of(one) as listeners,
-        bout.agents_of(one) as newcomer,
-    ):
-        newcomer.ask("requests", count=20, pause=0, fresh=False, fields=fields)
-        before = resident(pid)
-        if sockets:
-            talkers.ask("open_sockets", count=size, deflate=False, fields=fields)
-            talkers.ask("idle", seconds=_SETTLE)
-            after = resident(pid)
-            add("per_socket", name, (after - before) / size / 1e3)
-            meter, began = Meter(one.running), time.monotonic()
-            talkers.ask("idle", seconds=bout.plan.seconds)
-            took = time.monotonic() - began
-            add("idle_cpu", name, 100 * meter.seconds() / took)
-            before = after
-        listeners.ask("open_streams", count=size, pace_us=0, fields=fields)
+class _Crowd:
+    """One contestant with nothing to do for many."""
+
+    def __init__(self, bout: Bout, name: str, one: Started, size: int) -> None:
+        assert one.running is not None
+        self._bout, self._name, self._one, self._size = bout, name, one, size
+        self._running = one.running
+        self._fields = dict(one.fields)
+
+    def measure(self, number: int) -> None:
+        """All rows of the crowd, in this round."""
+        bout, one = self._bout, self._one
+        sockets = "ws" not in bout.contestants[self._name].cannot
+        with (
+            bout.agents_of(one) as talkers,
+            bout.agents_of(one) as listeners,
+            bout.agents_of(one) as newcomer,
+        ):
+            newcomer.ask(
+                "requests", count=20, pause=0, fresh=False, fields=self._fields
+            )
+            if sockets:
+                self._sockets(talkers)
+                self._quiet(talkers, number)
+            self._streams(listeners)
+            if not sockets:
+                return
+            self._add("crowd", resident(self._running.pid) / 1e6)
+            told = newcomer.ask(
+                "requests", count=50, pause=0.01, fresh=True, fields=self._fields
+            )
+            self._add("crowd_first", told["first_p50"])
+
+    def _add(self, row: str, value: float) -> None:
+        self._bout.result.add(row, self._name, value)
+
+    def _sockets(self, talkers: Agents) -> None:
+        before = resident(self._running.pid)
+        talkers.ask(
+            "open_sockets", count=self._size, deflate=False, fields=self._fields
+        )
+        talkers.ask("idle", seconds=_SETTLE)
+        after = resident(self._running.pid)
+        self._add("per_socket", (after - before) / self._size / 1e3)
+
+    def _quiet(self, talkers: Agents, number: int) -> None:
+        """CPU in the silence; for long enough that each is pinged once, where they are."""
+        plan = self._bout.plan
+        if self._bout.contestants[self._name].pings:
+            if number:
+                return
+            seconds = plan.quiet
+        else:
+            seconds = min(plan.quiet, plan.seconds)
+        meter = Meter(self._running)
+        talkers.ask("idle", seconds=seconds)
+        self._add("idle_cpu", meter.busy())
+
+    def _streams(self, listeners: Agents) -> None:
+        before = resident(self._running.pid)
+        listeners.ask("open_streams", count=self._size, pace_us=0, fields=self._fields)
         time.sleep(_SETTLE)
-        after = resident(pid)
-        add("per_stream", name, (after - before) / size / 1e3)
-        if sockets:
-            add("crowd", name, after / 1e6)
-        told = newcomer.ask("requests", count=50, pause=0.01, fresh=True, fields=fields)
-        add("crowd_first", name, told["first_p50"])
+        after = resident(self._running.pid)
+        self._add("per_stream", (after - before) / self._size / 1e3)
 
 
 def connects(bout: Bout) -> None:
@@ -105,44 +144,3 @@ def connects(bout: Bout) -> None:
         bout.result.add("connects", name, bout.rig.connects_after(before))
 
     bout.round_robin("connects", ["apiproxy"], sequence, times=1)
-
-
-def growth(bout: Bout) -> None:
-    """CPU per event and per request with few and with many live streams.
-
-    There are always as many events in all, 500 a second, so that their number is the only
-    thing that changes. What the events cost is taken off before requests are charged.
-    """
-    allowed = 2 * crowd_allowed(bout.plan.growth[-1], bout.rig.descriptors)
-    counts = [count for count in bout.plan.growth if count <= allowed]
-
-    def grow(number: int, name: str) -> None:
-        for count in counts if number % 2 == 0 else reversed(counts):
-            with bout.one_started(name, bout.rig.live, "growth") as one:
-                _grown(bout, name, one, count)
-
-    names = [name for name in ("apiproxy", "nginx") if name in bout.contestants]
-    bout.round_robin("growth", names, grow)
-
-
-def _grown(bout: Bout, name: str, one: Started, count: int) -> None:
-    assert one.running is not None
-    seconds, fields = bout.plan.seconds, dict(one.fields)
-    with bout.agents_of(one) as listeners, bout.agents_of(one) as asker:
-        pace = count * 2_000
-        listeners.ask("open_streams", count=count, pace_us=pace, fields=fields)
-        asker.ask("requests", count=200, pause=0, fresh=False, fields=fields)
-        meter = Meter(one.running)
-        told = listeners.ask("events", seconds=seconds)
-        events_cost = meter.seconds() / told["spent"]
-        arrived = max(1.0, told["count"] / seconds)
-        meter, began = Meter(one.running), time.monotonic()
-        requests = 0
-        listeners.begin("events", seconds=seconds + 1)
-        while time.monotonic() - began < seconds:
-            asker.ask("requests", count=100, pause=0, fresh=False, fields=fields)
-            requests += 100
-        used = meter.seconds() - events_cost * (time.monotonic() - began)
-        listeners.wait()
-    bout.result.growth("event", name, count, events_cost / arrived * 1e6)
-    bout.result.growth("request", name, count, used / requests * 1e6)

@@ -1,8 +1,12 @@
 """What the benchmark runs on, and what of it it may use."""
 
+import importlib.metadata
 import os
 import platform
 import resource
+import shutil
+import ssl
+import subprocess
 from pathlib import Path
 
 from attrs import frozen
@@ -74,6 +78,43 @@ def described() -> dict[str, object]:
         "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         "load_at_start": list(os.getloadavg()),
     }
+
+
+def versions() -> dict[str, str]:
+    """What else has a part in the figures: libraries of the proxy, tools of the rig."""
+    found = {"OpenSSL": ssl.OPENSSL_VERSION}
+    for name in ("Twisted", "autobahn", "msgspec"):
+        found[name] = importlib.metadata.version(name)
+    for name in ("squid", "wrk"):
+        found[name] = _first_line(name, "-v")
+    return found
+
+
+def _first_line(name: str, option: str) -> str:
+    """Of what a program says; wrk ends with 1 after it has said its version."""
+    program = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        return "absent"
+    ran = subprocess.run(  # noqa: S603
+        [program, option], capture_output=True, text=True, check=False, timeout=20
+    )
+    return ((ran.stdout + ran.stderr).strip().splitlines() or ["?"])[0].strip()
+
+
+def steal_note(before: tuple[int, int], after: tuple[int, int]) -> str | None:
+    """A caveat when the hypervisor took CPU time from this machine; None if it did not.
+
+    Args:
+        before: ticks stolen, and all ticks, when the run began.
+        after: the same at its end.
+    """
+    stolen, ticks = after[0] - before[0], after[1] - before[1]
+    if ticks <= 0 or stolen * 100 < ticks:
+        return None
+    return (
+        f"the hypervisor took {100 * stolen / ticks:.1f} % of this machine's CPU time "
+        "during the run: latencies are too high"
+    )
 
 
 def busy_note(load: float, running: int) -> str | None:

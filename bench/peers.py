@@ -53,6 +53,9 @@ class Contestant:
         version: finds it out, or raises ``Unavailable``.
         start: starts it in front of a provider's port; the name is for its files.
         cannot: what it does not do, by what is asked of it: ``sse``, ``ws`` or ``deflate``.
+        slow: whether a unit of work costs it many times what it costs the others.
+        streams: how many paced streams it can carry, if that is less than what is asked.
+        pings: seconds of silence after which it pings an idle WebSocket; 0: never.
     """
 
     name: str
@@ -60,6 +63,9 @@ class Contestant:
     version: Callable[[], str]
     start: Callable[[Rig, int, str], Started]
     cannot: Mapping[str, str] = field(factory=dict)
+    slow: bool = False
+    streams: int | None = None
+    pings: float = 0.0
 
 
 def _start(
@@ -250,7 +256,7 @@ DIRECT = Contestant("direct", "no proxy", lambda: "", _direct)
 """The provider itself: what the rig can do at all."""
 
 CONTESTANTS = (
-    Contestant("apiproxy", "apiproxy", _apiproxy_version, _apiproxy),
+    Contestant("apiproxy", "apiproxy", _apiproxy_version, _apiproxy, pings=60.0),
     Contestant("nginx", "nginx", _said("nginx", "-v"), _nginx),
     Contestant("haproxy", "HAProxy", _said("haproxy", "-v"), _haproxy),
     Contestant(
@@ -258,7 +264,18 @@ CONTESTANTS = (
         "mitmproxy",
         _said(".bench/mitmproxy/bin/mitmdump", "--version"),
         _mitmproxy,
+        slow=True,
     ),
-    Contestant("litellm", "LiteLLM", _litellm_version, _litellm, _REFORMED),
-    Contestant("portkey", "Portkey", _said("node", "-p", _NODE), _portkey, _REFORMED),
+    Contestant(
+        "litellm",
+        "LiteLLM",
+        _litellm_version,
+        _litellm,
+        _REFORMED,
+        slow=True,
+        streams=10,
+    ),
+    Contestant(
+        "portkey", "Portkey", _said("node", "-p", _NODE), _portkey, _REFORMED, slow=True
+    ),
 )

@@ -101,6 +101,9 @@ class Stage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # A second Ctrl-C must not leave half of them running.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         while self._running:
             self._running.pop().stop(patience=2)
 

@@ -15,6 +15,7 @@ class Result:
     def __init__(self, document: dict[str, Any] | None = None) -> None:
         self.document: dict[str, Any] = document or {
             "machine": {},
+            "versions": {},
             "options": {},
             "contestants": {},
             "rows": {},

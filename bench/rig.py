@@ -48,27 +48,38 @@ class Agents:
         Raises:
             Unavailable: it could not.
         """
-        to, back = self.running.pipes
-        to.write(json.dumps({"do": do, **order}) + "\n")
-        to.flush()
-        line = back.readline()
+        self.begin(do, **order)
+        return self.wait()
+
+    def begin(self, do: str, **order: Any) -> None:
+        """Have it do something, and do not wait; ``wait`` must follow.
+
+        Raises:
+            Unavailable: it has ended.
+        """
+        to, _ = self.running.pipes
+        try:
+            to.write(json.dumps({"do": do, **order}) + "\n")
+            to.flush()
+        except BrokenPipeError as error:
+            raise self._ended() from error
+
+    def wait(self) -> dict[str, Any]:
+        """What came of ``begin``.
+
+        Raises:
+            Unavailable: it could not.
+        """
+        line = self.running.pipes[1].readline()
         if not line:
-            raise Unavailable(f"the client ended: {self.running.last_words()}")
+            raise self._ended()
         answer: dict[str, Any] = json.loads(line)
         if "failed" in answer:
             raise Unavailable(str(answer["failed"]))
         return answer
 
-    def begin(self, do: str, **order: Any) -> None:
-        """Have it do something, and do not wait; ``wait`` must follow."""
-        to, _ = self.running.pipes
-        to.write(json.dumps({"do": do, **order}) + "\n")
-        to.flush()
-
-    def wait(self) -> dict[str, Any]:
-        """What came of ``begin``."""
-        answer: dict[str, Any] = json.loads(self.running.pipes[1].readline() or "{}")
-        return answer
+    def _ended(self) -> Unavailable:
+        return Unavailable(f"the client ended: {self.running.last_words()}")
 
 
 class Rig:

@@ -104,8 +104,8 @@ def _turn(
         talkers.begin("echoes", seconds=span, size=1000, deflate=False)
         told = listeners.ask("events", seconds=span)
         told["at"] = round(time.monotonic() - began, 1)
-        told["trips"] = _waited(talkers)["count"]
-        told["requests"] = _waited(asker)["count"]
+        told["trips"] = talkers.wait()["count"]
+        told["requests"] = asker.wait()["count"]
         told["lost"] += listeners.ask("close")["lost"]
         turns.append(told)
         if not running.alive:
@@ -115,13 +115,6 @@ def _turn(
             f"  {told['at']:6.0f} s: {resident(running.pid) / 1e6:.1f} MB, "
             f"p99 {told.get('late_p99', 0):.1f} ms late, {told['lost']} lost\n"
         )
-
-
-def _waited(agents: Agents) -> dict[str, Any]:
-    answer = agents.wait()
-    if "failed" in answer:
-        raise Unavailable(str(answer["failed"]))
-    return answer
 
 
 def _sample(running: Running, at: float) -> dict[str, float]:

@@ -29,7 +29,8 @@ STREAM_HEAD = (
     b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 
-_MODEL = re.compile(rb'"model": ?"(?:openai/)?paced-(\d+)"')
+_MODEL = re.compile(rb'"model": ?"(?:openai/)?(paced|held)-(\d+)"')
+_GO = re.compile(rb'"model": ?"(?:openai/)?go"')
 _STREAMED = re.compile(rb'"stream": ?true')
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _MASK = b"\x37\xfa\x21\x3d"
@@ -53,14 +54,26 @@ def answer_body(size: int = 800) -> bytes:
     return json.dumps(answer).encode()
 
 
-def stream_request(pace_us: int, fields: dict[str, str]) -> bytes:
-    """A request for a stream with an event every so many microseconds; 0: only one."""
-    model = f'"model":"paced-{pace_us}"'
+def stream_request(pace_us: int, fields: dict[str, str], held: bool = False) -> bytes:
+    """A request for a stream with an event every so many microseconds; 0: only one.
+
+    Args:
+        pace_us: from event to event.
+        fields: header lines beside the usual ones.
+        held: the second event waits for ``go_request``.
+    """
+    model = f'"model":"{"held" if held else "paced"}-{pace_us}"'
     words = "Look at the failing test again, please. " * 8
     text = (
         f'{{{model},"stream":true,"messages":[{{"role":"user","content":"{words}"}}]}}'
     )
     return request("POST", text.encode(), fields)
+
+
+def go_request(fields: dict[str, str]) -> bytes:
+    """A request that makes all held streams begin, evenly spread over their pace."""
+    body = b'{"model":"go","messages":[{"role":"user","content":"go"}]}'
+    return request("POST", body, fields)
 
 
 def request(method: str, body: bytes, fields: dict[str, str]) -> bytes:
@@ -85,7 +98,18 @@ def pace_asked(body: bytes) -> int | None:
     if _STREAMED.search(body) is None:
         return None
     model = _MODEL.search(body)
-    return int(model[1]) if model else 0
+    return int(model[2]) if model else 0
+
+
+def is_held(body: bytes) -> bool:
+    """Whether the stream asked for waits for ``go_request`` after its first event."""
+    model = _MODEL.search(body)
+    return model is not None and model[1] == b"held"
+
+
+def is_go(body: bytes) -> bool:
+    """Whether this is ``go_request``."""
+    return _GO.search(body) is not None
 
 
 def upgrade_request(deflate: bool, fields: dict[str, str]) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.figures import Spread, digits, drift, ratio
+from bench.figures import Spread, digits, drift, flatness, ratio
 from bench.result import Result
 from bench.rows import ROWS, Row
 
@@ -70,7 +70,8 @@ def _head(result: Result) -> str:
         f"{options.get('when', '')}: {machine.get('processor', '?')}, "
         f"{machine.get('cores', '?')} cores, CPython {machine.get('python', '?')}, "
         f"{machine.get('system', '?')}. Contestants: {versions}. "
-        f"Cells are the median of {options.get('repeats', '?')} rounds (least…most)."
+        f"Cells are the median of {options.get('repeats', '?')} rounds (least…most); "
+        "one figure alone was measured once."
     )
 
 
@@ -78,15 +79,14 @@ def _growth(result: Result) -> str:
     parts = []
     for kind, contestants in result.document["growth"].items():
         counts = sorted({int(count) for each in contestants.values() for count in each})
-        lines = [
-            [f"CPU µs per {kind}", *(f"{count:,} live" for count in counts), "spread"]
-        ]
+        live = [f"{count:,} live" for count in counts]
+        lines = [[f"CPU µs per {kind}", *live, "largest / smallest"]]
         for name, by_count in contestants.items():
-            cells = [by_count.get(str(count), []) for count in counts]
-            medians = [spread.median for one in cells if (spread := Spread.of(one))]
-            times = drift(medians)
-            grown = "" if times is None else f"{times:.2f} x"
-            lines.append([name, *(cell(one) for one in cells), grown])
+            samples = {int(count): each for count, each in by_count.items()}
+            times = drift(list(flatness(samples).values()))
+            grown = "" if times is None else f"{times:.2f}"
+            cells = [cell(samples.get(count, [])) for count in counts]
+            lines.append([name, *cells, grown])
         parts.append(aligned(lines))
     return "\n\n".join(parts)
 

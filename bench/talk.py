@@ -1,6 +1,7 @@
 """One connection of an agent, and how what comes from it is read."""
 
 import socket
+from collections.abc import Iterable
 
 from bench import speech
 from bench.figures import percentile
@@ -19,16 +20,18 @@ class Talk:
         sock: of it.
         rest: bytes that are not dealt with yet.
         last: when the last event came, in µs; 0: none yet.
+        due: when the last event that came had been due, in µs.
         awaited: bytes of an echo that are still to come.
         asked: when the message was sent, in µs.
     """
 
-    __slots__ = ("asked", "awaited", "last", "rest", "sock")
+    __slots__ = ("asked", "awaited", "due", "last", "rest", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.rest = b""
         self.last = 0
+        self.due = 0
         self.awaited = 0
         self.asked = 0
 
@@ -41,11 +44,28 @@ def take_events(
     at = 0
     while (mark := data.find(b"@", at)) >= 0 and len(data) >= mark + _STAMP:
         at = mark + _STAMP
-        late.append(now - int(data[mark + 1 : at]))
+        talk.due = int(data[mark + 1 : at])
+        late.append(now - talk.due)
         if talk.last:
             gaps.append(now - talk.last)
         talk.last = now
     talk.rest = data[mark:] if mark >= 0 else b""
+
+
+def overdue(dues: Iterable[int], pace: int, now: int, limit: int) -> list[int]:
+    """How late the events already are that should have come and have not, in µs.
+
+    Without them a stream that stands still would look punctual: none of its events is late.
+
+    Args:
+        dues: when the last event that came of each stream had been due, in µs.
+        pace: from event to event, in µs.
+        now: the present, in µs.
+        limit: what is less late than this may simply be on its way.
+    """
+    return [
+        now - due for last in dues for due in range(last + pace, now - limit + 1, pace)
+    ]
 
 
 def answer_ping(talk: Talk, data: bytes, now: int) -> None:

@@ -96,13 +96,18 @@ def load(
     for name, value in fields.items():
         command += ["-H", f"{name}: {value}"]
     command += ["-s", str(_SCRIPT), url, "--", str(delay_ms)]
-    ran = subprocess.run(  # noqa: S603
-        command, capture_output=True, text=True, check=False, timeout=seconds + 60
-    )
+    try:
+        ran = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, check=False, timeout=seconds + 30
+        )
+    except (subprocess.TimeoutExpired, FileNotFoundError) as error:
+        raise WrkFailed(f"wrk did not end: {error}") from error
     if ran.returncode:
         raise WrkFailed((ran.stderr or ran.stdout).strip()[-300:])
     result = parse(ran.stdout)
     bad = result.refused + result.broken
     if not result.requests or bad * 100 > result.requests:
         raise WrkFailed(f"{bad} of {result.requests} requests failed")
+    if not {50.0, 99.0} <= result.shares.keys():
+        raise WrkFailed("wrk printed no percentiles")
     return result

@@ -6,6 +6,7 @@ from bench.figures import (
     Spread,
     digits,
     drift,
+    flatness,
     most_that_passes,
     percentile,
     ratio,
@@ -24,10 +25,14 @@ class SpreadTests(SynchronousTestCase):
 
     def test_ratio_needs_both_sides(self) -> None:
         """A peer that was not measured gives no ratio."""
-        self.assertEqual(ratio([4.0, 6.0, 5.0], [2.0, 2.5, 3.0]), 2.0)
+        self.assertEqual(ratio([4.0, 6.0], [2.0, 2.5, 3.0]), 2.0)
         self.assertIsNone(ratio([], [1.0]))
         self.assertIsNone(ratio([1.0], []))
         self.assertIsNone(ratio([1.0], [0.0]))
+
+    def test_ratio_is_taken_round_by_round(self) -> None:
+        """What slows the machine down for a round slows both."""
+        self.assertEqual(ratio([4.0, 60.0, 5.0], [2.0, 30.0, 2.5]), 2.0)
 
     def test_drift_is_the_most_over_the_least(self) -> None:
         """Flat is 1; from nothing it cannot be told."""
@@ -50,9 +55,22 @@ class PercentileTests(SynchronousTestCase):
 class OrderTests(SynchronousTestCase):
     def test_every_other_round_goes_backwards(self) -> None:
         """So what the machine does over time falls on all alike."""
-        order = rounds(["a", "b"], 3)
+        order = rounds({"a": 3, "b": 3})
         expected = [(0, "a"), (0, "b"), (1, "b"), (1, "a"), (2, "a"), (2, "b")]
         self.assertEqual(order, expected)
+
+    def test_slow_ones_may_have_fewer_rounds(self) -> None:
+        """The first ones; without anybody there is nothing to do."""
+        expected = [(0, "a"), (0, "b"), (1, "a")]
+        self.assertEqual(rounds({"a": 2, "b": 1}), expected)
+        self.assertEqual(rounds({}), [])
+
+
+class FlatnessTests(SynchronousTestCase):
+    def test_rounds_are_compared_with_themselves(self) -> None:
+        """A machine that is twice as slow in one round does not look like growth."""
+        samples = {1: [10.0, 20.0, 10.0], 1000: [11.0, 22.0, 11.0]}
+        self.assertEqual(flatness(samples), {1: 1.0, 1000: 1.1})
 
 
 class DigitsTests(SynchronousTestCase):

@@ -26,20 +26,43 @@ class MachineTests(SynchronousTestCase):
         self.assertIsNone(machine.busy_note(0.2, 2))
         self.assertIn("3.3 on 2 cores", machine.busy_note(3.3, 2) or "")
 
+    def test_stolen_time_is_said(self) -> None:
+        """From one percent on."""
+        self.assertIsNone(machine.steal_note((5, 100), (5, 1100)))
+        self.assertIsNone(machine.steal_note((5, 100), (5, 100)))
+        self.assertIn("5.0 %", machine.steal_note((5, 100), (55, 1100)) or "")
+
+    def test_versions_are_those_that_run(self) -> None:
+        """A tool that is not installed is absent."""
+        self.assertIn("OpenSSL", machine.versions())
+        self.assertEqual(machine._first_line("no-such-program-here", "-v"), "absent")
+
 
 class PlotTests(SynchronousTestCase):
     def test_medians_are_drawn_in_order_of_numbers(self) -> None:
-        """Not in that of their digits."""
-        lines = plot.growth_lines(
-            {"event": {"x": {"100": [3.0], "9": [1.0, 5.0, 2.0]}}}
-        )
-        self.assertEqual(lines, [("event", "x", [9, 100], [2.0, 3.0])])
+        """Not in that of their digits; with the least and the most."""
+        lines = plot.growth_lines({"x": {"100": [3.0], "9": [1.0, 5.0, 2.0]}})
+        drawn = plot.Curve("x", [9, 100], [2.0, 3.0], [1.0, 3.0], [5.0, 3.0])
+        self.assertEqual(lines, [drawn])
 
     def test_memory_is_drawn_in_minutes_and_megabytes(self) -> None:
         """From seconds and bytes."""
         self.assertEqual(plot.memory_line([{"at": 90, "rss": 2e6}]), ([1.5], [2.0]))
 
+    def test_load_is_what_was_used_from_sample_to_sample(self) -> None:
+        """In percent of a core."""
+        samples = [{"at": 0.0, "cpu": 1.0}, {"at": 60.0, "cpu": 31.0}]
+        self.assertEqual(plot.load_line(samples), ([1.0], [50.0]))
+
+    def test_trend_leaves_out_the_first_quarter(self) -> None:
+        """Caches fill then; the slope is in megabytes an hour."""
+        grown = [1e6 * (50 + 2 * hour) for hour in range(8)]
+        samples = [{"at": 3600.0 * at, "rss": rss} for at, rss in enumerate(grown)]
+        samples[0]["rss"] = 1e6
+        self.assertAlmostEqual(plot.trend(samples) or 0, 2.0)
+        self.assertIsNone(plot.trend(samples[:2]))
+
     def test_missing_matplotlib_is_said(self) -> None:
         """No picture is no failure."""
-        said = plot.plot(Path("a.json"), Path("/nonexistent/python"))
+        said = plot.plot(Path("a.json"), python=Path("/nonexistent/python"))
         self.assertIn("matplotlib is not installed", said)

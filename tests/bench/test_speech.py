@@ -7,7 +7,7 @@ import zlib
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench import speech
-from bench.talk import Talk, shares, take_events
+from bench.talk import Talk, overdue, shares, take_events
 
 
 class EventTests(SynchronousTestCase):
@@ -20,6 +20,14 @@ class EventTests(SynchronousTestCase):
             take_events(talk, data[cut:], 5000, late, gaps)
             talk.sock.close()
             self.assertEqual((late, gaps), ([4000, 3000, 2000], [0, 0]))
+            self.assertEqual(talk.due, 3000)
+
+    def test_stream_that_stands_still_is_late(self) -> None:
+        """Its events do not come, so nobody else would say how late they are."""
+        late = overdue([1000, 91_000], 20_000, 100_000, 20_000)
+        self.assertEqual(late, [79_000, 59_000, 39_000])
+        self.assertEqual(overdue([60_000], 20_000, 100_000, 20_000), [20_000])
+        self.assertEqual(overdue([], 20_000, 100_000, 20_000), [])
 
     def test_event_is_one_chunk_of_an_openai_stream(self) -> None:
         """Gateways parse it."""
@@ -45,6 +53,18 @@ class RequestTests(SynchronousTestCase):
         body = b'{"model": "openai/paced-5", "stream": true}'
         self.assertEqual(speech.pace_asked(body), 5)
         self.assertIsNone(speech.pace_asked(b'{"model":"paced-5","stream":false}'))
+
+    def test_streams_can_be_held_until_told_to_go(self) -> None:
+        """Also where a gateway has put its own name before the model's."""
+        asked = speech.stream_request(20_000, {}, held=True)
+        self.assertEqual(
+            (speech.pace_asked(asked), speech.is_held(asked)), (20_000, True)
+        )
+        self.assertFalse(speech.is_held(speech.stream_request(20_000, {})))
+        self.assertTrue(speech.is_go(speech.go_request({})))
+        self.assertTrue(speech.is_go(b'{"model": "openai/go"}'))
+        self.assertFalse(speech.is_go(asked))
+        self.assertIsNone(speech.pace_asked(speech.go_request({})))
 
     def test_fields_replace_the_usual_ones(self) -> None:
         """A credential is sent once."""

@@ -1,0 +1,1 @@
+"""What the data path costs, counted in calls: a guard that no slow machine can fool."""
