@@ -42,7 +42,8 @@ def soak(rig: Rig, seconds: float, out: Path) -> None:
         "machine": machine.described(),
         "seconds": seconds,
         "load": f"{_LISTENERS} streams at 20 ms opened anew every {_EVERY:.0f} s, "
-        f"{_TALKERS} WebSockets echoing a tenth of the time, up to {_REQUESTS} requests a second",
+        f"{_TALKERS} WebSockets echoing a tenth of the time, "
+        f"up to {_REQUESTS} requests a second",
         "samples": [],
         "turns": [],
     }
