@@ -138,6 +138,7 @@ def measured(folder: Path, part: Callable[[], Patches]) -> tuple[float, float]:
 def main() -> None:
     """Print the table."""
     sys.stdout.write("| part of a request | µs | share |\n|---|---|---|\n")
+    whole = 0.0
     for title, part in PARTS.items():
         with tempfile.TemporaryDirectory() as folder:
             whole, less = measured(Path(folder), part)
