@@ -59,6 +59,7 @@ class Settings:
         lean_imports: whether packages that serving does not need are left out.
         grace: seconds that live exchanges get at shutdown.
         websockets: whether WebSockets are carried.
+        workers: processes that serve.
         deadlines: how long we wait.
         limits: how much we take.
         warnings: what an operator should hear at start.
@@ -77,6 +78,7 @@ class Settings:
     lean_imports: bool = True
     grace: float = 20.0
     websockets: bool = True
+    workers: int = 1
     deadlines: Deadlines = field(factory=Deadlines)
     limits: Limits = field(factory=Limits)
     warnings: list[str] = field(factory=list)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, field
 
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.exchange import Census, Complain, Exchange, Guard, Observer
+from apiproxy.core.exchange import Complain, Crowd, Exchange, Guard, Observer
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Fields
 from apiproxy.providers.base import Provider
@@ -54,7 +54,7 @@ class Route:
     watch: Watch
     handshakes: Handshakes
     complain: Complain
-    census: Census
+    census: Crowd
     retried: Callable[[], None] = lambda: None
     draining: bool = field(default=False, init=False)
     bridges: set[Bridge] = field(factory=set, init=False)

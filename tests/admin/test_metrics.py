@@ -3,7 +3,7 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.admin.answer import JSON
+from apiproxy.admin.answer import JSON, LocalAnswer
 from apiproxy.admin.metrics import OPENMETRICS, TEXT, Metrics, preferred
 from apiproxy.telemetry.counters import Counters
 
@@ -46,7 +46,8 @@ class MetricsTests(SynchronousTestCase):
         """Status, type and body."""
         clock = Clock()
         counters = Counters(now=clock.seconds, version="1.2.3")
-        answer = Metrics(counters, clock.seconds).render(accept)
+        answer = Metrics(counters.report, clock.seconds).render(accept)
+        assert isinstance(answer, LocalAnswer)
         return answer.status, answer.content_type, answer.body
 
     def test_json_by_default(self) -> None:
@@ -65,7 +66,7 @@ class MetricsTests(SynchronousTestCase):
         """It is given again for a second; JSON is always fresh."""
         clock = Clock()
         counters = Counters(now=clock.seconds, version="1.2.3")
-        metrics = Metrics(counters, clock.seconds)
+        metrics = Metrics(counters.report, clock.seconds)
         first = metrics.render(b"text/plain")
         clock.advance(0.9)
         self.assertIs(metrics.render(b"text/plain" + b"," * 9999), first)
