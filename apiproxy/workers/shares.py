@@ -26,6 +26,8 @@ class Shares:
     Attributes:
         fd: descriptor of the memory, to be inherited by workers.
         workers: how many slots there are.
+        figures: all slots, one after the other.
+        lives: exchanges under way in each worker.
     """
 
     def __init__(self, fd: int, workers: int) -> None:
@@ -34,6 +36,7 @@ class Shares:
         self.workers = workers
         self._map = mmap.mmap(fd, workers * _SLOT * 8)
         self.figures = memoryview(self._map).cast("q")
+        self.lives = self.figures[_LIVE::_SLOT]
 
     @classmethod
     def make(cls, workers: int) -> "Shares":
@@ -50,7 +53,7 @@ class Shares:
     @property
     def live(self) -> int:
         """Exchanges under way in all workers."""
-        return sum(self.figures[_LIVE::_SLOT])
+        return sum(self.lives)
 
     @property
     def agents(self) -> int:
@@ -68,6 +71,7 @@ class Shares:
 
     def close(self) -> None:
         """Give the memory back."""
+        self.lives.release()
         self.figures.release()
         self._map.close()
         os.close(self.fd)
@@ -80,6 +84,8 @@ class SharedCensus:
         """Count in the slot of this worker."""
         self._shares = shares
         self._figures = shares.figures
+        self._lives = shares.lives
+        self._own = 0
         self._live = worker * _SLOT + _LIVE
         self._came = worker * _SLOT + _CAME
         self._left = worker * _SLOT + _LEFT
@@ -87,7 +93,7 @@ class SharedCensus:
     @property
     def live(self) -> int:
         """Exchanges under way in all workers."""
-        return self._shares.live
+        return sum(self._lives)
 
     @property
     def agents(self) -> int:
@@ -104,10 +110,14 @@ class SharedCensus:
 
     def observe(self, exchange: Exchange) -> None:
         """Count an exchange in, and out."""
-        if exchange.phase is _ASKED:
-            self._figures[self._live] += 1
-        elif exchange.phase is _CLOSED:
-            self._figures[self._live] -= 1
+        phase = exchange.phase
+        if phase is _ASKED:
+            self._own += 1
+        elif phase is _CLOSED:
+            self._own -= 1
+        else:
+            return
+        self._figures[self._live] = self._own
 
     def __repr__(self) -> str:
-        return f"<SharedCensus {self._figures[self._live]} of {self.live} live>"
+        return f"<SharedCensus {self._own} of {self.live} live>"
