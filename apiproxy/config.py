@@ -1,13 +1,15 @@
 """Settings: one frozen value, made once, with all that is wrong reported at once."""
 
-import uuid
+import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
 
 from apiproxy.core.egress import EgressProxy, NoProxy
+from apiproxy.core.ids import fresh_id
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Secret
 from apiproxy.providers.base import Provider
@@ -150,9 +152,8 @@ def read_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     except OSError as error:
         problem = f"--config: {path} cannot be read: {error.strerror}"
         raise ConfigurationError([problem]) from error
-    return Settings.read(
-        environ, toml, lambda name: Path(name).read_bytes(), lambda: str(uuid.uuid4())
-    )
+    new_id = partial(fresh_id, os.urandom)
+    return Settings.read(environ, toml, lambda name: Path(name).read_bytes(), new_id)
 
 
 def check_authorities(settings: Settings, usable: Callable[[str], bool]) -> None:

@@ -2,8 +2,8 @@
 
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import cast
 
 from attrs import evolve
@@ -21,7 +21,8 @@ from apiproxy.admin.metrics import Metrics
 from apiproxy.admin.reflect import Reflect
 from apiproxy.config import Settings
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.exchange import Census, Crowd
+from apiproxy.core.exchange import Census, Crowd, Observers
+from apiproxy.core.ids import fresh_id
 from apiproxy.herald import Herald
 from apiproxy.keycheck import KeyCheck
 from apiproxy.listening import AnyFactory, Listening
@@ -144,7 +145,8 @@ class Proxy(Service):
     def _routes(self, settings: Settings, ways: Ways) -> dict[str, Route]:
         self._log.redact(settings.secrets)
         hosts = {provider.name: provider.host for provider in settings.providers}
-        observers = (self.census, self.counters, ExchangeLines(self._log, hosts))
+        lines = ExchangeLines(self._log, hosts)
+        observers = Observers(self.census, self.counters, lines)
         return {
             provider.name: Route(
                 provider=provider,
@@ -155,7 +157,7 @@ class Proxy(Service):
                 websocket=settings.websockets,
                 observers=observers,
                 seconds=self._seconds,
-                new_id=lambda: str(uuid.uuid4()),
+                new_id=partial(fresh_id, os.urandom),
                 random=os.urandom,
                 watch=self._watch,
                 handshakes=self._handshakes,

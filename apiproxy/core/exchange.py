@@ -13,7 +13,7 @@ reported once and dropped for this exchange (telemetry fails open). Nothing here
 chunk: the wire adds to ``bytes_up`` and ``bytes_down`` itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import IntEnum
 from typing import Literal, Protocol
 
@@ -32,6 +32,10 @@ class Phase(IntEnum):
     CLOSED = 4
 
 
+# Members of an enumeration are slow to look up, and these are, at every step.
+ASKED, FORWARDED, ANSWERING, CLOSED = Phase
+
+
 class Guard(Protocol):
     """Decides whether an exchange may leave."""
 
@@ -40,10 +44,42 @@ class Guard(Protocol):
 
 
 class Observer(Protocol):
-    """Is told once in each phase; looks at the exchange, changes nothing."""
+    """Is told once in each of its phases; looks at the exchange, changes nothing.
+
+    Attributes:
+        phases: those it wants to be told of.
+    """
+
+    @property
+    def phases(self) -> Collection[Phase]:
+        """Those it wants to be told of."""
 
     def observe(self, exchange: "Exchange") -> None:
         """Called when the exchange has entered ``exchange.phase``."""
+
+
+class Observers:
+    """All observers, sorted by phase once, so that nobody is told what he does not want.
+
+    Attributes:
+        of: who is told, by phase.
+    """
+
+    __slots__ = ("_all", "of")
+
+    def __init__(self, *observers: Observer) -> None:
+        self._all = observers
+        self.of = {
+            phase: tuple(each for each in observers if phase in each.phases)
+            for phase in Phase
+        }
+
+    def without(self, observer: Observer) -> "Observers":
+        """The others."""
+        return Observers(*(each for each in self._all if each is not observer))
+
+
+NOBODY = Observers()
 
 
 Complain = Callable[[str, BaseException], None]
@@ -106,7 +142,7 @@ class Exchange:
         path: str,
         *,
         seconds: Callable[[], float],
-        observers: Sequence[Observer] = (),
+        observers: Observers = NOBODY,
         complain: Complain = lambda sentence, error: None,
         transport: Transport = "http",
     ) -> None:
@@ -115,7 +151,6 @@ class Exchange:
         self.method = method
         self.path = path
         self.transport = transport
-        self.phase = Phase.ASKED
         self.status = 0
         self.error: ProxyError | None = None
         self.started = seconds()
@@ -131,7 +166,7 @@ class Exchange:
         self._seconds = seconds
         self._observers = observers
         self._complain = complain
-        self._tell()
+        self._enter(ASKED)
 
     def ask(self, ask: Ask, guards: Sequence[Guard]) -> ProxyError | None:
         """Run the guards in order; the first refusal wins.
@@ -154,16 +189,16 @@ class Exchange:
         """A line to upstream is ours. Called again when a stale line is replaced."""
         self.reused = reused
         self.dial_seconds += dial_seconds
-        if self.phase is Phase.ASKED:
+        if self.phase is ASKED:
             self.forwarded = self._seconds()
-            self._enter(Phase.FORWARDED)
+            self._enter(FORWARDED)
 
     def answer(self, answer: Answer) -> None:
         """The head of the provider's answer arrived and goes to the agent."""
-        if self.phase < Phase.ANSWERING:
+        if self.phase < ANSWERING:
             self.status = answer.status
             self.answered = self._seconds()
-            self._enter(Phase.ANSWERING)
+            self._enter(ANSWERING)
 
     def close(self, error: ProxyError | None = None, status: int = 0) -> bool:
         """End it.
@@ -176,26 +211,23 @@ class Exchange:
         Returns:
             False if it had ended before; the first reason stays.
         """
-        if self.phase is Phase.CLOSED:
+        if self.phase is CLOSED:
             return False
         self.error = error
-        if error is not None and self.phase < Phase.ANSWERING:
+        if error is not None and self.phase < ANSWERING:
             self.status = status or error.status
         self.ended = self._seconds()
-        self._enter(Phase.CLOSED)
+        self._enter(CLOSED)
         return True
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
-        self._tell()
-
-    def _tell(self) -> None:
-        for observer in self._observers:
+        for observer in self._observers.of[phase]:
             try:
                 observer.observe(self)
             except Exception as error:
                 self._complain(f"observer {observer!r} broke and was dropped", error)
-                self._observers = [o for o in self._observers if o is not observer]
+                self._observers = self._observers.without(observer)
 
     @property
     def age(self) -> float:
@@ -212,6 +244,10 @@ class Exchange:
 
 class Crowd(Protocol):
     """Knows how much is under way; exchanges tell it as they tell any observer."""
+
+    @property
+    def phases(self) -> Collection[Phase]:
+        """Those it wants to be told of."""
 
     @property
     def live(self) -> int:
@@ -239,6 +275,8 @@ class Census:
         agents: connections of agents, WebSockets included; kept by the wire.
     """
 
+    phases = (ASKED, CLOSED)
+
     def __init__(self) -> None:
         self.live = 0
         self.agents = 0
@@ -253,10 +291,7 @@ class Census:
 
     def observe(self, exchange: Exchange) -> None:
         """Count it in, and out."""
-        if exchange.phase is Phase.ASKED:
-            self.live += 1
-        elif exchange.phase is Phase.CLOSED:
-            self.live -= 1
+        self.live += 1 if exchange.phase is ASKED else -1
 
     def __repr__(self) -> str:
         return f"<Census {self.live} live>"

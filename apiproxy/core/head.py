@@ -2,8 +2,10 @@
 
 One grammar serves both directions. It refuses what request smugglers send and normalises
 nothing: bare LF, obs-fold, white space around names, control characters, doubled or signed
-lengths, lists of transfer codings. Two regular expressions say what a field block and a
-start line may be; what they let through is then only split, never searched again.
+lengths, lists of transfer codings. Two regular expressions say what a field line and a
+start line may be; what they let through is then only split, never searched again. Most lines
+have been seen before, and are looked up (``core.memo``), but never those that may hold a
+secret.
 
 A library parser (llhttp) was weighed and left: it cannot say where a message ended, takes
 ``Transfer-Encoding: ,chunked`` and doubled spaces in the request line, and has a closed list
@@ -20,15 +22,19 @@ from apiproxy.core.errors import (
     MalformedRequest,
     UpstreamMalformed,
 )
+from apiproxy.core.memo import Memo
 from apiproxy.core.values import Fields
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-_FIELD_BLOCK = re.compile(rb"(?:" + _TOKEN + rb"++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+")
+_FIELD_LINE = re.compile(rb"(" + _TOKEN + rb"++):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)")
 _REQUEST_LINE = re.compile(
     rb"(" + _TOKEN + rb"{1,40}) ([\x21-\x7e]++) HTTP/1\.([01])\r\n"
 )
 _STATUS_LINE = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*+))?\r\n"
+)
+_SECRET_OR_UNIQUE = re.compile(
+    rb"auth|cookie|cred|key|pass|protocol|secret|session|sig|token|trace|-id\Z", re.I
 )
 _TOKEN_START = re.compile(_TOKEN)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -121,15 +127,33 @@ def parse_answer(head: bytes) -> AnswerHead:
 
 def _split(head: bytes, start: int) -> Fields | None:
     """The fields from ``start`` to the end; None if any line is not one."""
-    if _FIELD_BLOCK.fullmatch(head, start) is None:
-        return None
     if start == len(head):
         return []
-    fields = []
-    for line in head[start:-2].split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        fields.append((name, value.strip(b" \t")))
-    return fields
+    if not head.endswith(b"\r\n"):
+        return None
+    try:
+        return [_lines[line] for line in head[start:-2].split(b"\r\n")]
+    except _NotALine:
+        return None
+
+
+class _NotALine(ValueError):
+    """This is no header line."""
+
+
+def _split_line(line: bytes) -> tuple[bytes, bytes]:
+    found = _FIELD_LINE.fullmatch(line)
+    if found is None:
+        raise _NotALine
+    return found[1], found[2].rstrip(b" \t")
+
+
+def _may_be_kept(line: tuple[bytes, bytes]) -> bool:
+    """Whether a line can hold no secret, and may well come again."""
+    return _SECRET_OR_UNIQUE.search(line[0]) is None
+
+
+_lines = Memo(_split_line, keep=_may_be_kept)
 
 
 def request_length(minor: int, special: Mapping[bytes, list[bytes]]) -> int:

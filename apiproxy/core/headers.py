@@ -6,7 +6,9 @@ request id and the agent's own credential are found.
 """
 
 import re
+from functools import lru_cache
 
+from apiproxy.core.memo import Memo
 from apiproxy.core.values import Fields
 
 HOP_BY_HOP = frozenset(
@@ -104,6 +106,34 @@ Special = dict[bytes, list[bytes]]
 """Values of lines that were sorted out, by lower-case name."""
 
 
+_PASSES = b""
+_VANISHES = b"_"  # no name in lower case with "-" for "_" is this
+
+
+def _request_kind(own_slots: frozenset[bytes]) -> Memo[bytes]:
+    """Tells of a request line's name what becomes of the line.
+
+    Gives the name in lower case for a line that is sorted out, else ``_PASSES``, or
+    ``_VANISHES`` for a line that is dropped without a word.
+    """
+    own = own_slots | {slot.replace(b"_", b"-") for slot in own_slots}
+
+    def is_dropped(name: bytes) -> bool:
+        return name in _DROPPED or name.startswith(_DROPPED_PREFIXES) or name in own
+
+    def kind(name: bytes) -> bytes:
+        name = name.lower()
+        if b"_" in name and is_dropped(name.replace(b"_", b"-")):
+            return _VANISHES
+        return name if is_dropped(name) else _PASSES
+
+    return Memo(kind, longest=64)
+
+
+# One for each set of own slots; a provider's never changes but by a new configuration.
+_request_kinds = lru_cache(maxsize=64)(_request_kind)
+
+
 def sort_request(
     fields: Fields, own_slots: frozenset[bytes] = frozenset()
 ) -> tuple[Fields, Special]:
@@ -119,24 +149,25 @@ def sort_request(
     Returns:
         The lines that pass, and the values of the others by name.
     """
+    kinds = _request_kinds(own_slots)
     kept: Fields = []
     special: Special = {}
-    for slot in own_slots:
-        if b"_" in slot:
-            own_slots |= {slot.replace(b"_", b"-")}
     for line in fields:
-        name = line[0].lower()
-        if b"_" in name and _is_dropped(name.replace(b"_", b"-"), own_slots):
-            continue
-        if _is_dropped(name, own_slots):
-            special.setdefault(name, []).append(line[1])
-        else:
+        kind = kinds[line[0]]
+        if kind == _PASSES:
             kept.append(line)
+        elif kind != _VANISHES:
+            special.setdefault(kind, []).append(line[1])
     return without_connection_options(kept, special), special
 
 
-def _is_dropped(name: bytes, own_slots: frozenset[bytes]) -> bool:
-    return name in _DROPPED or name.startswith(_DROPPED_PREFIXES) or name in own_slots
+def _answer_kind(name: bytes) -> bytes:
+    """The name in lower case of a line that is looked at, else ``_PASSES``."""
+    name = name.lower()
+    return name if name in _ANSWER_DROPPED or name in _SPECIAL else _PASSES
+
+
+_answer_kinds = Memo(_answer_kind, longest=64)
 
 
 def sort_answer(fields: Fields) -> tuple[Fields, Special]:
@@ -149,18 +180,16 @@ def sort_answer(fields: Fields) -> tuple[Fields, Special]:
     kept: Fields = []
     special: Special = {}
     for line in fields:
-        name = line[0].lower()
-        if name in _ANSWER_DROPPED:
-            special.setdefault(name, []).append(line[1])
+        name = _answer_kinds[line[0]]
+        if name == _PASSES:
+            kept.append(line)
             continue
-        if name in _SPECIAL:
-            values = special.setdefault(name, [])
-            values.append(line[1])
-            if name == b"x-request-id":
-                line = (b"x-upstream-request-id", line[1])
-            elif line[1] in values[:-1]:
-                continue
-        kept.append(line)
+        values = special.setdefault(name, [])
+        values.append(line[1])
+        if name == b"x-request-id":
+            kept.append((b"x-upstream-request-id", line[1]))
+        elif name == b"content-length" and line[1] not in values[:-1]:
+            kept.append(line)
     return without_connection_options(kept, special), special
 
 
@@ -177,12 +206,22 @@ def without_connection_options(kept: Fields, special: Special) -> Fields:
     return [line for line in kept if line[0].lower() not in named]
 
 
-def connection_options(special: Special) -> set[bytes]:
+def connection_options(special: Special) -> frozenset[bytes]:
     """The options of all ``Connection`` lines, lower case."""
-    values = special.get(b"connection", ())
-    return {
-        option.strip(b" \t").lower() for value in values for option in value.split(b",")
-    }
+    values = special.get(b"connection")
+    if values is None:
+        return _NO_OPTIONS
+    if len(values) == 1:
+        return _options[values[0]]
+    return frozenset().union(*[_options[value] for value in values])
+
+
+def _split_options(value: bytes) -> frozenset[bytes]:
+    return frozenset(option.strip(b" \t").lower() for option in value.split(b","))
+
+
+_options = Memo(_split_options, longest=64)
+_NO_OPTIONS: frozenset[bytes] = frozenset()
 
 
 def wants_websocket(special: Special) -> bool:

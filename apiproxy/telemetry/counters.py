@@ -10,11 +10,9 @@ codes from our classes, and a method that is not well known counts as ``OTHER``.
 
 from collections.abc import Callable, Iterable, Mapping
 
-from apiproxy.core.exchange import Exchange, Phase
+from apiproxy.core.exchange import ANSWERING, ASKED, CLOSED, Exchange
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
-
-_ASKED, _ANSWERING, _CLOSED = Phase.ASKED, Phase.ANSWERING, Phase.CLOSED
 
 UpstreamLines = Callable[[], Iterable[tuple[str, str, int]]]
 """Gives provider, state and number of the lines to upstream, for each state."""
@@ -29,6 +27,8 @@ class Counters:
         upstream_lines: asked when metrics are; may be set later.
         log_lines_dropped: likewise.
     """
+
+    phases = (ASKED, ANSWERING, CLOSED)
 
     def __init__(
         self,
@@ -56,12 +56,12 @@ class Counters:
     def observe(self, exchange: Exchange) -> None:
         """Count what this phase adds."""
         phase = exchange.phase
-        if phase is _CLOSED:
+        if phase is CLOSED:
             self.tally(exchange.provider).close(exchange)
-        elif phase is _ASKED:
+        elif phase is ASKED:
             self.tally(exchange.provider).active += 1
         elif (
-            phase is _ANSWERING
+            phase is ANSWERING
             and exchange.transport == "websocket"
             and exchange.status == 101
         ):

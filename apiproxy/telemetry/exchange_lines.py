@@ -7,13 +7,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from apiproxy.core.errors import InternalError
-from apiproxy.core.exchange import Exchange, Phase
+from apiproxy.core.exchange import ASKED, CLOSED, Exchange
 from apiproxy.telemetry.lines import LineLog
 
 LONGEST_PATH = 512
 """Characters of a path; the agent chooses it, and could fill the log with it."""
-
-_ASKED, _CLOSED = Phase.ASKED, Phase.CLOSED  # enum members are slow to look up
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -46,6 +44,8 @@ class ExchangeLines:
     ``_rejected`` and ``_failed``.
     """
 
+    phases = (ASKED, CLOSED)
+
     def __init__(self, log: LineLog, hosts: Mapping[str, str]) -> None:
         """Make the observer.
 
@@ -59,12 +59,12 @@ class ExchangeLines:
     def observe(self, exchange: Exchange) -> None:
         """Write a line if this phase has one."""
         phase = exchange.phase
-        if phase is _CLOSED:
+        if phase is CLOSED:
             if exchange.transport == "http":
                 self._ended(exchange, severity(exchange), "request_complete")
             else:
                 self._socket_ended(exchange)
-        elif phase is _ASKED and exchange.transport == "websocket":
+        elif phase is ASKED and exchange.transport == "websocket":
             line = self._line(exchange, "info", "websocket_upgrade_start")
             self._log.put("info", line)
 

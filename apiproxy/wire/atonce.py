@@ -20,25 +20,26 @@ AT_ONCE = True
 
 def sender(line: Transport) -> Callable[[bytes], None]:
     """A function that sends on this connection as soon as can be."""
-    socket_of: Any = line  # what we look at is in no interface
+    transport: Any = line  # what we look at is in no interface
     if not AT_ONCE or not hasattr(line, "_tempDataBuffer"):
         return line.write
-    write, try_socket = line.write, socket_of.writeSomeData
+    write, send_some = line.write, line.getHandle().send
 
     def send(data: bytes) -> None:
         if (
-            socket_of.dataBuffer
-            or socket_of._tempDataBuffer
-            or socket_of.disconnecting
-            or socket_of._writeDisconnecting
-            or not socket_of.connected
+            transport.dataBuffer
+            or transport._tempDataBuffer
+            or transport.disconnecting
+            or transport._writeDisconnecting
+            or not transport.connected
         ):
             write(data)
             return
-        sent = try_socket(data)
-        if not isinstance(sent, int):  # an error, which write will meet and report
-            write(data)
-        elif sent < len(data):
+        try:
+            sent = send_some(data)
+        except OSError:  # no room, or an error, which write will meet and report
+            sent = 0
+        if sent < len(data):
             write(data[sent:])
 
     return send

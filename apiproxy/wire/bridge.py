@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from apiproxy.core.errors import ProxyError, UpstreamReset, UpstreamSilent
-from apiproxy.core.exchange import Exchange, Phase
+from apiproxy.core.exchange import CLOSED, Exchange
 from apiproxy.core.frames import (
     PING,
     FrameScanner,
@@ -27,6 +27,7 @@ from apiproxy.core.frames import (
     control_frame,
 )
 from apiproxy.core.limits import Deadlines
+from apiproxy.wire.atonce import sender
 from apiproxy.wire.transport import Transport, transport_of
 from apiproxy.wire.watch import Stall, Watch
 
@@ -47,6 +48,7 @@ class End(Protocol):
 
     Attributes:
         other: the other side.
+        write: sends bytes to this side.
         scanner: follows the frames that come from here.
         heard: bytes that came from here.
         passed: bytes that were handed on to the other side.
@@ -57,6 +59,7 @@ class End(Protocol):
     """
 
     other: "End"
+    write: Callable[[bytes], None]
 
     def __init__(
         self, limit: int, mask: Callable[[], bytes], lost: Callable[[], None]
@@ -88,6 +91,7 @@ class End(Protocol):
         """Take the connection, and hand what comes on it to ``other``."""
         self.other = other
         self._too_big = too_big
+        self.write = sender(line)
         line.protocol = self
         self.makeConnection(line)  # type: ignore[no-untyped-call]
 
@@ -116,7 +120,7 @@ class End(Protocol):
         self.passed += len(data)
         if self.scanner.closed and not self.other.scanner.closed:
             self.closed_first = True
-        self.other.line.write(data)
+        self.other.write(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """This side is gone."""
@@ -156,7 +160,7 @@ class End(Protocol):
         elif due > self._pinged and self.other.scanner.at_boundary:
             self._pinged = due
             self._awaited = b"apiproxy-%d" % self.heard
-            self.line.write(control_frame(PING, self._awaited, self._mask()))
+            self.write(control_frame(PING, self._awaited, self._mask()))
 
     def close(self, code: int, reason: bytes) -> None:
         """Say why, if that can be said here, and hang up."""
@@ -166,7 +170,7 @@ class End(Protocol):
             self.cut()
             return
         if not self.other.scanner.closed:
-            self.line.write(close_frame(code, reason, self._mask()))
+            self.write(close_frame(code, reason, self._mask()))
         self.hang_up()
 
     def hang_up(self) -> None:
@@ -302,7 +306,7 @@ class Bridge:
         """Finish the story; the code is that of the Close which passed first."""
         exchange, agent, upstream = self.exchange, self._agent, self._upstream
         exchange.bytes_up, exchange.bytes_down = agent.passed, upstream.passed
-        if exchange.phase is not Phase.CLOSED:
+        if exchange.phase is not CLOSED:
             first = upstream if upstream.closed_first else agent
             codes = (code, first.scanner.close_code, first.other.scanner.close_code)
             exchange.close_code = next((c for c in codes if c is not None), None)

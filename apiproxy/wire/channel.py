@@ -61,7 +61,7 @@ _DRAIN_SECONDS = 30.0
 _TURN_SECONDS = 0.005
 """For how long the pipelined requests of one agent may keep all others waiting."""
 
-_EMPTY_LINES = re.compile(rb"(?:\r\n)++")
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)++")
 
 
 class ChannelSite(typing.Protocol):
@@ -103,6 +103,9 @@ class AgentChannel(Protocol):
         full: whether the agent does not read as fast as we write.
     """
 
+    _line: Transport
+    _send: Callable[[bytes], None]
+
     def __init__(self, site: ChannelSite, seconds: Callable[[], float]) -> None:
         self._site = site
         self._seconds = seconds
@@ -133,7 +136,7 @@ class AgentChannel(Protocol):
 
     def connectionMade(self) -> None:
         """An agent connected."""
-        line = self._line
+        self._line = line = transport_of(self)
         tune(line)
         self._send = sender(line)
         line.registerProducer(self, True)
@@ -217,9 +220,8 @@ class AgentChannel(Protocol):
 
     def _begin_request(self) -> bool:
         buffer = self._buffer
-        empty = _EMPTY_LINES.match(buffer)  # RFC 9112, section 2.2
-        if empty is not None:
-            buffer = self._buffer = buffer[empty.end() :]
+        if buffer.startswith(b"\r\n"):  # RFC 9112, section 2.2
+            buffer = self._buffer = _EMPTY_LINES.sub(b"", buffer, 1)
         end = buffer.find(END)
         if end < 0:
             refuse_partial_head(buffer, self._site.limits.head)
@@ -413,10 +415,6 @@ class AgentChannel(Protocol):
             self._site.refuse_head(self, AgentTooSlow(_SLOW_HEAD))
         elif now - self._since > self._site.deadlines.keepalive:
             self.abort()
-
-    @property
-    def _line(self) -> Transport:
-        return transport_of(self)
 
     def __repr__(self) -> str:
         if self._drained is not None:

@@ -35,7 +35,7 @@ from apiproxy.core.errors import (
     UpstreamMalformed,
     UpstreamSilent,
 )
-from apiproxy.core.exchange import Exchange, Phase
+from apiproxy.core.exchange import ANSWERING, CLOSED, Exchange
 from apiproxy.core.head import CHUNKED, UNTIL_CLOSE
 from apiproxy.core.headers import Special, join
 from apiproxy.core.values import Answer, Ask, Fields
@@ -113,7 +113,7 @@ class Relay:
 
     def _dialled(self, line: UpstreamLine) -> None:
         self._dialling = None
-        if self.exchange.phase is Phase.CLOSED:
+        if self.exchange.phase is CLOSED:
             line.abort()
         else:
             self._attach(line, self._route.seconds() - self._dial_began)
@@ -354,7 +354,7 @@ class Relay:
 
     def _finish(self, error: ProxyError) -> None:
         """End badly; only the first call counts."""
-        answered = self.exchange.phase >= Phase.ANSWERING
+        answered = self.exchange.phase >= ANSWERING
         if not self.exchange.close(error, self._error_status(error)):
             return
         self._drop_body()
@@ -390,7 +390,7 @@ class Relay:
         if full:
             if idle > deadlines.write_stall:
                 self._finish(AgentTooSlow("The agent stopped reading its answer."))
-        elif exchange.phase is Phase.ANSWERING:
+        elif exchange.phase is ANSWERING:
             if idle > deadlines.silence:
                 self._finish(UpstreamSilent())
         elif self._line is None:

@@ -113,7 +113,9 @@ class AgentRequest:
         self.fields = fields
         self.special = special
         self.length = length
-        self.keep = head.minor == 1 and b"close" not in connection_options(special)
+        self.keep = head.minor == 1 and not (
+            b"connection" in special and b"close" in connection_options(special)
+        )
         self._expects = b"expect" in special and head.minor == 1
         self.server: Server | None = None
 

@@ -5,7 +5,14 @@ from collections.abc import Callable, Sequence
 from attrs import define, field
 
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.exchange import Complain, Crowd, Exchange, Guard, Observer
+from apiproxy.core.exchange import (
+    NOBODY,
+    Complain,
+    Crowd,
+    Exchange,
+    Guard,
+    Observers,
+)
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Fields
 from apiproxy.providers.base import Provider
@@ -27,7 +34,7 @@ class Route:
         deadlines: how long its phases may last.
         websocket: whether WebSockets are carried.
         guards: asked in this order before anything leaves.
-        observers: told of each phase of each exchange.
+        observers: told of the phases of each exchange.
         seconds: the clock.
         new_id: makes a request id.
         random: gives so many bytes of chance.
@@ -47,7 +54,7 @@ class Route:
     deadlines: Deadlines
     websocket: bool = True
     guards: Sequence[Guard] = ()
-    observers: Sequence[Observer] = ()
+    observers: Observers = NOBODY
     seconds: Callable[[], float]
     new_id: Callable[[], str]
     random: Callable[[int], bytes]

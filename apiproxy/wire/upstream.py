@@ -84,6 +84,8 @@ class UpstreamLine(Protocol):
         idle_since: clock seconds at which it was given back to the pool.
     """
 
+    _line: Transport
+
     def __init__(
         self,
         give_back: Callable[["UpstreamLine"], None],
@@ -101,6 +103,7 @@ class UpstreamLine(Protocol):
         self._keep = False
         self._left = 0
         self._chunked: ChunkedReader | None = None
+        self._paused = False
         self.used = False
         self._asked = False
         self.heard = False
@@ -135,11 +138,14 @@ class UpstreamLine(Protocol):
 
     def pause(self) -> None:
         """Read no more of the answer."""
+        self._paused = True
         self._line.pauseProducing()
 
     def resume(self) -> None:
         """Read on."""
-        self._line.resumeProducing()
+        if self._paused:
+            self._paused = False
+            self._line.resumeProducing()
 
     def hand_over(self) -> Transport:
         """Give the connection away, after ``answer_switched``."""
@@ -153,7 +159,7 @@ class UpstreamLine(Protocol):
 
     def connectionMade(self) -> None:
         """Be told when the connection's buffer is full."""
-        line = self._line
+        self._line = line = transport_of(self)
         tune(line)
         line.registerProducer(self, True)
 
@@ -253,7 +259,9 @@ class UpstreamLine(Protocol):
         self._keep = (
             head.minor == 1
             and self._left != UNTIL_CLOSE
-            and b"close" not in connection_options(special)
+            and not (
+                b"connection" in special and b"close" in connection_options(special)
+            )
         )
 
     def _take(self, sink: AnswerSink, data: bytes) -> None:
@@ -293,10 +301,6 @@ class UpstreamLine(Protocol):
         else:
             self._line.abortConnection()
         sink.answer_ended()
-
-    @property
-    def _line(self) -> Transport:
-        return transport_of(self)
 
     def __repr__(self) -> str:
         what = "idle" if self._sink is None else f"carrying {self._method.decode()}"

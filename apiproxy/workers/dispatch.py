@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.main import CONNECTION_LOST
@@ -151,8 +151,9 @@ class Inlet:
         """For Twisted's log."""
         return "inlet"
 
-    def doRead(self) -> Failure | None:
-        """Take the connections that are there."""
+    # Any: the interface promises a Failure, and every reactor wants the exception.
+    def doRead(self) -> Any:
+        """Take the connections that are there; an exception if there will be no more."""
         for _ in range(_MOST_AT_ONCE):
             try:
                 what, descriptors, _flags, _ = socket.recv_fds(
@@ -161,9 +162,9 @@ class Inlet:
             except BlockingIOError:
                 return None
             except OSError as error:
-                return Failure(error)
+                return error
             if not what:
-                return Failure(CONNECTION_LOST)
+                return CONNECTION_LOST
             self._take(what, descriptors)
         return None
 

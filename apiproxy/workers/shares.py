@@ -13,11 +13,10 @@ A slot is as long as a cache line, so that workers do not take it from one anoth
 import mmap
 import os
 
-from apiproxy.core.exchange import Exchange, Phase
+from apiproxy.core.exchange import ASKED, CLOSED, Exchange
 
 _SLOT = 8  # figures of eight bytes
 _LIVE, _CAME, _LEFT = range(3)
-_ASKED, _CLOSED = Phase.ASKED, Phase.CLOSED
 
 
 class Shares:
@@ -80,6 +79,8 @@ class Shares:
 class SharedCensus:
     """Counts what is under way here, and knows what is under way in all workers."""
 
+    phases = (ASKED, CLOSED)
+
     def __init__(self, shares: Shares, worker: int) -> None:
         """Count in the slot of this worker."""
         self._shares = shares
@@ -110,13 +111,7 @@ class SharedCensus:
 
     def observe(self, exchange: Exchange) -> None:
         """Count an exchange in, and out."""
-        phase = exchange.phase
-        if phase is _ASKED:
-            self._own += 1
-        elif phase is _CLOSED:
-            self._own -= 1
-        else:
-            return
+        self._own += 1 if exchange.phase is ASKED else -1
         self._figures[self._live] = self._own
 
     def __repr__(self) -> str:

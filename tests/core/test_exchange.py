@@ -10,7 +10,7 @@ from apiproxy.core.errors import (
     UpstreamReset,
     UpstreamSilent,
 )
-from apiproxy.core.exchange import Census, Exchange, Guard, Observer, Phase
+from apiproxy.core.exchange import Census, Exchange, Guard, Observer, Observers, Phase
 from apiproxy.core.values import Answer, Ask
 
 ASK = Ask(b"POST", b"/v1/x?y", b"/v1/x", [])
@@ -31,6 +31,8 @@ class Clock:
 class Diary:
     """An observer that writes down each phase."""
 
+    phases = frozenset(Phase)
+
     def __init__(self, events: list[str], name: str = "saw") -> None:
         self._events = events
         self._name = name
@@ -42,6 +44,8 @@ class Diary:
 
 class Broken:
     """An observer or guard that has a bug."""
+
+    phases = frozenset(Phase)
 
     def observe(self, exchange: Exchange) -> None:
         """Break."""
@@ -87,7 +91,7 @@ class ExchangeCase(SynchronousTestCase):
             "POST",
             "/v1/x",
             seconds=self.clock,
-            observers=observers,
+            observers=Observers(*observers),
             complain=self.complain,
         )
 
@@ -258,7 +262,7 @@ class ObserverTests(ExchangeCase):
 
     def test_observer_is_dropped_for_this_exchange_only(self) -> None:
         """The next exchange tells it again."""
-        observers = [Broken()]
+        observers = Observers(Broken())
         for _ in range(2):
             Exchange(
                 "a",
@@ -270,7 +274,17 @@ class ObserverTests(ExchangeCase):
                 complain=self.complain,
             ).close()
         self.assertEqual(len(self.events), 2)
-        self.assertEqual(len(observers), 1)
+
+    def test_observer_is_told_only_what_it_wants(self) -> None:
+        """Whoever wants the end alone is not called before."""
+        last = Diary(self.events, "last")
+        last.phases = frozenset((Phase.CLOSED,))
+        exchange = self.exchange(last)
+        exchange.forward(reused=False)
+        exchange.answer(ANSWER)
+        self.assertEqual(self.events, [])
+        exchange.close()
+        self.assertEqual(self.events, ["last CLOSED"])
 
 
 class CensusTests(ExchangeCase):

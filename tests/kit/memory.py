@@ -29,7 +29,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.exchange import Census, Exchange, Guard, Phase
+from apiproxy.core.exchange import Census, Exchange, Guard, Observers, Phase
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Secret
 from apiproxy.credentials.static import StaticSource
@@ -277,6 +277,8 @@ class Story:
         exchanges: all there were.
     """
 
+    phases = frozenset(Phase)
+
     def __init__(self) -> None:
         self.told: list[str] = []
         self.exchanges: list[Exchange] = []
@@ -365,7 +367,7 @@ class Bench:
             deadlines=self._deadlines,
             websocket=self._websocket,
             guards=self._guards,
-            observers=(self.census, self.story),
+            observers=Observers(self.census, self.story),
             seconds=self.clock.seconds,
             new_id=self._new_id,
             random=lambda count: NONCE[:count],

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.errors import AgentGone, EgressDenied, NotConfigured, ProxyError
-from apiproxy.core.exchange import Exchange, Transport
+from apiproxy.core.exchange import Exchange, Observers, Transport
 from apiproxy.core.values import Answer
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.tally import REQUEST_SECONDS, Histogram
@@ -37,7 +37,7 @@ class CountersTestCase(SynchronousTestCase):
             method,
             "/v1/responses",
             seconds=self.clock.seconds,
-            observers=[self.counters],
+            observers=Observers(self.counters),
             complain=lambda sentence, error: self.complaints.append(error),
             transport=transport,
         )

@@ -14,7 +14,7 @@ from apiproxy.core.errors import (
     UpstreamReset,
     WebSocketUnavailable,
 )
-from apiproxy.core.exchange import Exchange, Transport
+from apiproxy.core.exchange import Exchange, Observers, Transport
 from apiproxy.core.values import Answer
 from apiproxy.telemetry.exchange_lines import LONGEST_PATH, ExchangeLines
 from apiproxy.telemetry.lines import LineLog
@@ -48,7 +48,7 @@ class ExchangeLinesTests(SynchronousTestCase):
             "GET" if transport == "websocket" else "POST",
             path,
             seconds=self.clock.seconds,
-            observers=[ExchangeLines(log, {"openai": "api.openai.com"})],
+            observers=Observers(ExchangeLines(log, {"openai": "api.openai.com"})),
             complain=lambda sentence, error: self.complaints.append(error),
             transport=transport,
         )

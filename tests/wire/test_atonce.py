@@ -36,13 +36,24 @@ class Socket(FileDescriptor):
         self.takes = list(takes)
         self.taken = b""
 
-    def writeSomeData(self, data: bytes) -> int | Exception:
+    def getHandle(self) -> "Socket":
+        """Its own socket."""
+        return self
+
+    def send(self, data: bytes) -> int:
         """Take what there is room for."""
         take = self.takes.pop(0)
-        if isinstance(take, int):
-            self.taken += data[:take]
-            return min(take, len(data))
-        return take
+        if isinstance(take, Exception):
+            raise take
+        self.taken += data[:take]
+        return min(take, len(data))
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        """What Twisted calls: as ``send``, but an error is returned."""
+        try:
+            return self.send(data)
+        except OSError:
+            return CONNECTION_LOST
 
 
 def on(line: object) -> Any:
@@ -71,14 +82,14 @@ class SenderTests(SynchronousTestCase):
 
     def test_a_socket_that_is_full(self) -> None:
         """All of it waits."""
-        line = Socket(0, 100)
+        line = Socket(BlockingIOError(), 100)
         on(line)(b"hello")
         line.doWrite()
         self.assertEqual(line.taken, b"hello")
 
     def test_a_socket_that_is_broken(self) -> None:
         """The reactor meets the error, and reports it as ever."""
-        line = Socket(CONNECTION_LOST, CONNECTION_LOST)
+        line = Socket(ConnectionResetError(), ConnectionResetError())
         on(line)(b"hello")
         self.assertEqual(line.watcher.writers, [line])
         self.assertIs(line.doWrite(), CONNECTION_LOST)

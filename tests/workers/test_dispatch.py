@@ -5,6 +5,7 @@ import socket
 from typing import Any, cast
 
 from attrs import define
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -186,8 +187,8 @@ class WayTests(SynchronousTestCase):
         self.inlet.start()
         self.outlet.close()
         gone: Any = self.inlet.doRead()
-        self.assertIsInstance(gone, Failure)
-        self.inlet.connectionLost(gone)
+        self.assertIsInstance(gone, ConnectionLost)
+        self.inlet.connectionLost(Failure(gone))
         self.assertEqual((self.reactor.readers, self.inlet.fileno()), ([], -1))
         self.inlet.stop()
 
@@ -201,4 +202,4 @@ class WayTests(SynchronousTestCase):
         """The worker hears of it."""
         self.inlet.start()
         self.inlet.stop()
-        self.assertIsInstance(self.inlet.doRead(), Failure)
+        self.assertIsInstance(self.inlet.doRead(), OSError)

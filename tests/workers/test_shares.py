@@ -4,7 +4,7 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.core.exchange import Exchange
+from apiproxy.core.exchange import Exchange, Observers
 from apiproxy.workers.shares import SharedCensus, Shares
 
 
@@ -15,7 +15,7 @@ class SharesTests(SynchronousTestCase):
 
     def begin(self, worker: int) -> Exchange:
         """An exchange of a worker."""
-        observers = (self.censuses[worker],)
+        observers = Observers(self.censuses[worker])
         return Exchange("id", "openai", "GET", "/", seconds=float, observers=observers)
 
     def test_exchanges_of_all(self) -> None:

@@ -1,0 +1,70 @@
+"""Dispatching readiness directly: a private trick, worth about a twentieth of a request.
+
+When a socket can be read, Twisted's epoll reactor goes through five functions before the
+socket's own ``doRead``: they copy a dictionary to say in the log whose turn it is, which is
+seen only in a traceback. ``dispatch_directly`` gives one reactor a loop body that calls
+``doRead`` and ``doWrite`` themselves. Whatever is not simply readable or writable (a hangup,
+an error, a descriptor that is gone) still takes Twisted's own way, and so does every
+exception, which is logged there before the connection is dropped.
+
+It replaces ``doPoll`` on one instance of ``EPollReactor`` and looks at attributes of it that
+are not public. Any other reactor is left alone, and so is this one when the switch
+``APIPROXY_LEAN_DISPATCH`` is off; everything passes either way.
+"""
+
+import select
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.python import log
+
+_NEEDED = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable")
+
+
+def dispatch_directly(reactor: Any, environ: Mapping[str, str]) -> bool:
+    """Give the reactor the short way.
+
+    Args:
+        reactor: not running yet.
+        environ: ``os.environ``, for the switch.
+
+    Returns:
+        Whether it was given.
+    """
+    switch = environ.get("APIPROXY_LEAN_DISPATCH", "").strip().lower()
+    if switch in ("off", "0", "false", "no"):
+        return False
+    if not all(hasattr(reactor, name) for name in _NEEDED):
+        return False
+    if type(reactor._poller).__name__ != "epoll":
+        return False
+    reactor.doPoll = reactor.doIteration = _short_way(reactor)
+    return True
+
+
+def _short_way(reactor: Any) -> Callable[[float | None], None]:
+    wait, selectables = reactor._poller.poll, reactor._selectables
+    disconnect, long_way = reactor._disconnectSelectable, reactor._doReadOrWrite
+    readable, writable = select.EPOLLIN, select.EPOLLOUT
+
+    def dispatch(timeout: float | None) -> None:
+        # As many as there are sockets, as Twisted does; never none.
+        for number, event in wait(timeout, len(selectables) or 1):
+            selectable = selectables.get(number)
+            if selectable is None:  # lost while an earlier one was served
+                continue
+            try:
+                if event == readable:
+                    why = selectable.doRead()
+                elif event == writable:
+                    why = selectable.doWrite()
+                else:
+                    log.callWithLogger(selectable, long_way, selectable, number, event)
+                    continue
+            except BaseException as error:
+                log.err()
+                why = error
+            if why:
+                disconnect(selectable, why, event == readable)
+
+    return dispatch
