@@ -75,6 +75,7 @@ class Process(Service):
         self._observer = observer
         self._reread_settings = reread
         self._worker = worker
+        self._listens = False
         self._stopping = False
         self._exit_code = 0
         self.served = make(self)
@@ -94,10 +95,13 @@ class Process(Service):
             self._sink.flush()
             say(str(error))
             raise SystemExit(EXIT_PORT_TAKEN) from None
+        self._listens = True
         self._reactor.callWhenRunning(self._catch_signals)
 
     def startService(self) -> None:
         """Begin to serve."""
+        if not self._listens:  # twist, unlike twistd, has no privileged start
+            self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
         self.served.startService()
 

@@ -143,6 +143,11 @@ class ProcessTests(SynchronousTestCase):
         story = ["listen", "when running", "serve", "drain", "flush"]
         self.assertEqual((self.all.calls, self.exits), (story, []))
 
+    def test_a_start_in_one_step(self) -> None:
+        """Twist has no other: it listens, and heeds signals, all the same."""
+        self.process().startService()
+        self.assertEqual(self.all.calls, ["listen", "when running", "serve"])
+
     def test_a_port_that_is_taken(self) -> None:
         """Exit code 2, a line, and a sentence for whoever looks."""
         made = self.process()

@@ -97,7 +97,9 @@ class Front(Service):
 
     def _give(self, connection: Any, label: bytes) -> bool:
         ready = self._ready()
-        return bool(ready) and self._turns.give(ready, connection, label)
+        awake = [place for place in ready if place.number not in self._roll.silent]
+        # One that has not answered for a while may be stuck; others come first.
+        return self._turns.give(awake or ready, connection, label)
 
     def _full(self) -> bool:
         agents = sum(place.load for place in self.places) + len(self._doors.held)

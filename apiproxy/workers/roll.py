@@ -36,6 +36,7 @@ class Roll:
 
     Attributes:
         silences: how often a worker did not answer in time.
+        silent: those that have not answered yet, though it is time.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Roll:
             blank: a report of the front alone, to which the others are added.
         """
         self.silences = 0
+        self.silent: set[int] = set()
         self._clock = clock
         self._members = members
         self._blank = blank
@@ -113,11 +115,13 @@ class Roll:
         self._heard[number] = report
         if self._owing.get(number) == round_:
             del self._owing[number]
+            self.silent.discard(number)
         self._not_awaited(number)
 
     def gone(self, number: int) -> None:
         """A worker has ended; what it had counted stays."""
         self._owing.pop(number, None)
+        self.silent.discard(number)
         last = self._heard.pop(number, None)
         if last is not None:
             last.end()
@@ -136,6 +140,7 @@ class Roll:
     def _enough(self) -> None:
         self._timer = None
         self.silences += len(self._awaited)
+        self.silent |= self._awaited
         self._awaited = set()
         self._answer()
 

@@ -166,6 +166,28 @@ class ConnectionTests(FrontCase):
         self.assertEqual(sum(place.load for place in self.made.places), 1)
         self.assertEqual(self.notified, ["READY=1"])
 
+    def test_a_worker_that_is_stuck(self) -> None:
+        """It gets nothing more as long as it does not answer, unless all are stuck."""
+        front = self.started()
+        self.reactor.advance(5)  # all are asked for their figures
+        (tell,) = self.workers.heard(1)
+        assert isinstance(tell, messages.Tell)
+        answer = messages.Telling(tell.round, Report(version="1", uptime=1.0))
+        self.workers.says(answer, 1)
+        self.reactor.advance(1)
+        for _ in range(4):
+            self.connect()
+        self.assertEqual([place.load for place in front.places], [0, 4])
+        self.workers.says(answer, 0)
+        for _ in range(4):
+            self.connect()
+        self.assertEqual([place.load for place in front.places], [4, 4])
+        self.reactor.advance(5)
+        self.reactor.advance(1)
+        for _ in range(2):
+            self.connect()
+        self.assertEqual([place.load for place in front.places], [5, 5])
+
     def test_a_worker_that_leaves(self) -> None:
         """It gets nothing more."""
         front = self.started()

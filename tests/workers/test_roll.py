@@ -80,11 +80,13 @@ class RollTests(SynchronousTestCase):
         self.clock.advance(0.1)
         whole = self.successResultOf(asked)
         self.assertEqual((self.requests(whole), whole.silences), ((12, 0), 1))
+        self.assertEqual(self.roll.silent, {1})
         asked = self.roll.whole()
         self.roll.heard(0, 3, counted(3))
         whole = self.successResultOf(asked)
         self.assertEqual((self.requests(whole), whole.silences), ((13, 0), 2))
         self.roll.heard(1, 2, counted(20))  # at last
+        self.assertEqual(self.roll.silent, set())
         asked = self.roll.whole()
         self.assertEqual(self.workers[1].asked, [1, 2, 4])
         self.roll.heard(0, 4, counted(4))
