@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import cast
 
 from attrs import evolve
@@ -22,7 +21,7 @@ from apiproxy.admin.reflect import Reflect
 from apiproxy.config import Settings
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Census, Crowd, Observers
-from apiproxy.core.ids import fresh_id
+from apiproxy.core.ids import fresh_ids
 from apiproxy.herald import Herald
 from apiproxy.keycheck import KeyCheck
 from apiproxy.listening import AnyFactory, Listening
@@ -157,7 +156,7 @@ class Proxy(Service):
                 websocket=settings.websockets,
                 observers=observers,
                 seconds=self._seconds,
-                new_id=partial(fresh_id, os.urandom),
+                new_id=fresh_ids(os.urandom),
                 random=os.urandom,
                 watch=self._watch,
                 handshakes=self._handshakes,

@@ -258,7 +258,8 @@ def makeService(options: Options) -> IService:
     """The service, ready to start: by itself, the front of several, or one of several."""
     from twisted.internet import reactor
 
-    dispatch_directly(reactor, os.environ)
+    if options["settings"].lean_dispatch:
+        dispatch_directly(reactor)
     if options["worker"] is not None:
         make = options.worker
     elif options["settings"].workers > 1:

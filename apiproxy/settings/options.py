@@ -91,6 +91,13 @@ _GENERAL = (
         toml=False,
     ),
     Option(
+        ("APIPROXY_LEAN_DISPATCH",),
+        "lean_dispatch",
+        SWITCH,
+        True,
+        "Serve a socket that is ready without Twisted's log context; needs a restart.",
+    ),
+    Option(
         ("APIPROXY_GRACE_SECONDS",),
         "grace",
         seconds(zero=True),

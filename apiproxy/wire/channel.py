@@ -308,7 +308,10 @@ class AgentChannel(Protocol):
         else:
             if self.body_left:
                 self.request = request  # its body is thrown away as it comes
-            self._advance()
+            if self._buffer:
+                self._advance()
+            else:
+                self._regulate()
 
     def answer_unparsed(self, status: int, fields: Fields, body: bytes) -> None:
         """Answer what could not be read as a request, and close."""

@@ -232,8 +232,9 @@ class Relay:
     def _drop_body(self) -> None:
         """There will be no second try."""
         self._body = None
-        self._route.pool.replay.give(self._reserved)
-        self._reserved = 0
+        if self._reserved:
+            self._route.pool.replay.give(self._reserved)
+            self._reserved = 0
 
     def body_ended(self) -> None:
         """The request's body is complete."""
