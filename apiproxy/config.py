@@ -61,6 +61,7 @@ class Settings:
         lean_dispatch: whether ready sockets are served the short way.
         grace: seconds that live exchanges get at shutdown.
         websockets: whether WebSockets are carried.
+        workers: processes that serve.
         deadlines: how long we wait.
         limits: how much we take.
         warnings: what an operator should hear at start.
@@ -80,6 +81,7 @@ class Settings:
     lean_dispatch: bool = True
     grace: float = 20.0
     websockets: bool = True
+    workers: int = 1
     deadlines: Deadlines = field(factory=Deadlines)
     limits: Limits = field(factory=Limits)
     warnings: list[str] = field(factory=list)

@@ -101,7 +101,8 @@ def _conf(rig: Rig, file: str, text: str, **values: object) -> Path:
     return path
 
 
-def _apiproxy(rig: Rig, upstream: int, name: str) -> Started:
+def start_apiproxy(rig: Rig, upstream: int, name: str, **extra: str) -> Started:
+    """Start apiproxy, with further settings if any."""
     providers = ("OPENAI", "ANTHROPIC", "COPILOT", "GEMINI", "OPENCODE", "VERTEX")
     ports = free_ports(len(providers))
     env = {
@@ -114,6 +115,7 @@ def _apiproxy(rig: Rig, upstream: int, name: str) -> Started:
         "APIPROXY_CA_FILE": str(rig.authority),
         "APIPROXY_GRACE_SECONDS": "0",
         "HTTPS_PROXY": f"http://127.0.0.1:{rig.squid}",
+        **extra,
     }
     # The checkout's own, not whatever the folder it runs in may hold.
     twistd = Path(sys.executable).with_name("twistd")
@@ -256,7 +258,7 @@ DIRECT = Contestant("direct", "no proxy", lambda: "", _direct)
 """The provider itself: what the rig can do at all."""
 
 CONTESTANTS = (
-    Contestant("apiproxy", "apiproxy", _apiproxy_version, _apiproxy, pings=60.0),
+    Contestant("apiproxy", "apiproxy", _apiproxy_version, start_apiproxy, pings=60.0),
     Contestant("nginx", "nginx", _said("nginx", "-v"), _nginx),
     Contestant("haproxy", "HAProxy", _said("haproxy", "-v"), _haproxy),
     Contestant(

@@ -12,6 +12,7 @@ from apiproxy.settings.kinds import (
     PATH,
     PROXY,
     SWITCH,
+    WORKERS,
     Kind,
     count,
     one_of,
@@ -109,6 +110,13 @@ _GENERAL = (
         SWITCH,
         True,
         "Whether WebSockets are carried; off answers them with 426.",
+    ),
+    Option(
+        ("APIPROXY_WORKERS",),
+        "workers",
+        WORKERS,
+        1,
+        "Processes that serve, or auto for one on each CPU; Linux only if above 1.",
     ),
 )
 
