@@ -86,7 +86,10 @@ class FakeProcess:
         number: of the worker.
         pid: of the process.
         signals: what it was sent.
+        channel: the front's end of the line to it.
     """
+
+    channel: Any = None
 
     def __init__(self, number: int, life: ProcessProtocol, pid: int) -> None:
         self.number = number
@@ -134,8 +137,10 @@ class FakeWorkers:
         if self.fails is not None:
             raise self.fails
         self.inlets.append(socket.socket(fileno=os.dup(descriptors[4])))
-        self.processes.append(FakeProcess(number, life, 100 + len(self.processes)))
-        return self.processes[-1]
+        process = FakeProcess(number, life, 100 + len(self.processes))
+        process.channel = self.reactor.adopted[-1]
+        self.processes.append(process)
+        return process
 
     def channel(self, at: int = -1) -> Any:
         """The front's end of the line to the worker that was started so many-th."""
@@ -151,10 +156,16 @@ class FakeWorkers:
 
     def dies(self, at: int = -1, code: int = 0, signal: int | None = None) -> None:
         """A worker's process ends, and so does the line to it."""
-        self.processes[at].end(code, signal)
-        self.channel(at).connectionLost(Failure(connectionDone.value))
+        process = self.processes[at]
+        process.end(code, signal)
+        process.channel.connectionLost(Failure(connectionDone.value))
 
     def close(self) -> None:
+        """End those that run, so that their lines are closed."""
+        for at, process in enumerate(self.processes):
+            if not process.gone:
+                self.dies(at)
+        self.processes.clear()
         for inlet in self.inlets:
             inlet.close()
 

@@ -134,6 +134,7 @@ class PlaceTests(SynchronousTestCase):
         process.gone = True
         self.place.kill()
         self.assertEqual(process.signals, ["KILL"])
+        process.gone = False  # for the end of the test
 
     def test_it_cannot_be_started(self) -> None:
         """It is tried again."""
