@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
+from weakref import WeakSet
 
 from attrs import evolve
 from twisted.application.service import Service
@@ -27,6 +28,7 @@ from apiproxy.keycheck import KeyCheck
 from apiproxy.listening import AnyFactory, Listening
 from apiproxy.providers.base import Provider
 from apiproxy.telemetry.counters import Counters
+from apiproxy.telemetry.ends import Ends
 from apiproxy.telemetry.exchange_lines import ExchangeLines
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
@@ -121,6 +123,8 @@ class Proxy(Service):
         self.drained_in_order = False
         self._hurried = False
         self._checking: Deferred[None] | None = None
+        # One for each set of settings, as long as an exchange is under way by them.
+        self._ends: WeakSet[Ends] = WeakSet()
         routes = self._routes(settings, ways)
         shared = self._shared()
         self.sites = {
@@ -145,7 +149,9 @@ class Proxy(Service):
         self._log.redact(settings.secrets)
         hosts = {provider.name: provider.host for provider in settings.providers}
         lines = ExchangeLines(self._log, hosts)
-        observers = Observers(self.census, self.counters, lines)
+        ends = Ends(self._reactor, complain, self.counters, lines)
+        self._ends.add(ends)
+        observers = Observers(self.census, ends)
         return {
             provider.name: Route(
                 provider=provider,
@@ -200,7 +206,13 @@ class Proxy(Service):
 
     def report(self) -> Report:
         """The figures of this process."""
+        self.flush()
         return self.counters.report(self.keycheck.shown())
+
+    def flush(self) -> None:
+        """Count and log the exchanges that have just ended (see ``telemetry.ends``)."""
+        for ends in list(self._ends):
+            ends.flush()
 
     def whole(self) -> Later[Report]:
         """The figures of all processes that serve together, which is this one."""
@@ -283,6 +295,7 @@ class Proxy(Service):
             self._drain.hurry()
         self.drained_in_order = await self._drain.start(self.settings.grace)
         self._watch.stop()
+        self.flush()
         self._herald.drained(in_order=self.drained_in_order)
 
     def hurry(self) -> None:

@@ -130,6 +130,7 @@ class ServingTests(ProxyCase):
         peer.send(answer(b"hello"))
         self.turn()
         self.assertTrue(agent.written.endswith(b"\r\n\r\nhello"))
+        self.reactor.advance(0.1)
         (line,) = self.logged("request_complete")
         self.assertEqual(
             [line[name] for name in ("request_id", "provider", "status", "path")],

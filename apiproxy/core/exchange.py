@@ -230,6 +230,11 @@ class Exchange:
                 self._observers = self._observers.without(observer)
 
     @property
+    def ended_ago(self) -> float:
+        """Seconds since it ended; 0 as long as it has not."""
+        return 0.0 if self.ended is None else self._seconds() - self.ended
+
+    @property
     def age(self) -> float:
         """Seconds since it began, or that it took."""
         return (self._seconds() if self.ended is None else self.ended) - self.started

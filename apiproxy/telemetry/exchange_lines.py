@@ -99,7 +99,7 @@ class ExchangeLines:
         if len(path) > LONGEST_PATH or "?" in path:
             path = self._log.shorten(path.partition("?")[0], LONGEST_PATH)
         return _Line(
-            self._log.stamp(),
+            self._log.stamp(exchange.ended_ago),
             level,
             event,
             exchange.id,
