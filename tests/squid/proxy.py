@@ -189,8 +189,6 @@ class LiveProxy:
     """The proxy, and every line it has logged.
 
     Attributes:
-        lines: the log, parsed.
-        raw: the log as it was written.
         settings: as read.
         proxy: the thing itself.
     """
@@ -213,8 +211,8 @@ class LiveProxy:
             tick: seconds within which deadlines are kept.
             redacting: whether the log has its second net.
         """
-        self.lines: list[dict[str, Any]] = []
-        self.raw: list[bytes] = []
+        self._lines: list[dict[str, Any]] = []
+        self._raw: list[bytes] = []
         self.settings = read_settings(environ, toml)
         kind = LineLog if redacting else OpenLog
         log = kind(self._write, level=self.settings.log_level, now=time.time)
@@ -223,8 +221,20 @@ class LiveProxy:
         self._running = False
 
     def _write(self, line: bytes) -> None:
-        self.raw.append(line)
-        self.lines.append(json.loads(line))
+        self._raw.append(line)
+        self._lines.append(json.loads(line))
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The log so far, parsed; nothing is left to be written."""
+        self.proxy.flush()
+        return self._lines
+
+    @property
+    def raw(self) -> list[bytes]:
+        """The log so far, as it was written."""
+        self.proxy.flush()
+        return self._raw
 
     async def start(self) -> None:
         """Listen."""
