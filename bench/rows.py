@@ -44,6 +44,7 @@ ROWS = (
     Row("gap_p99", "added to the gap between events, 50 streams at 20 ms, p99", "ms"),
     Row("stall_free", "stall-free streams paced at 20 ms", "streams", "≥ 512"),
     Row("stall_busy", "… the proxy's core was busy for", "%"),
+    Row("stall_rig", "… the other core (agents, Squid, provider)", "%"),
     Row("upload_p99", "50 streams at 20 ms beside 10 MiB uploads, lateness p99", "ms"),
     Row("upload_rate", "… the uploads", "MB/s"),
     Row("listening", "start to listening", "s", "≤ 0.8"),
