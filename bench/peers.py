@@ -101,7 +101,7 @@ def _conf(rig: Rig, file: str, text: str, **values: object) -> Path:
     return path
 
 
-def _apiproxy(rig: Rig, upstream: int, name: str) -> Started:
+def _apiproxy(rig: Rig, upstream: int, name: str, egress: int | None = None) -> Started:
     providers = ("OPENAI", "ANTHROPIC", "COPILOT", "GEMINI", "OPENCODE", "VERTEX")
     ports = free_ports(len(providers))
     env = {
@@ -113,7 +113,7 @@ def _apiproxy(rig: Rig, upstream: int, name: str) -> Started:
         "OPENAI_API_TARGET": f"{HOST}:{upstream}",
         "APIPROXY_CA_FILE": str(rig.authority),
         "APIPROXY_GRACE_SECONDS": "0",
-        "HTTPS_PROXY": f"http://127.0.0.1:{rig.squid}",
+        "HTTPS_PROXY": f"http://127.0.0.1:{egress or rig.squid}",
     }
     # The checkout's own, not whatever the folder it runs in may hold.
     twistd = Path(sys.executable).with_name("twistd")
@@ -246,11 +246,19 @@ def _apiproxy_version() -> str:
     return apiproxy.__version__
 
 
+def _squidless(rig: Rig, upstream: int, name: str) -> Started:
+    """Ours with the provider's own tunnels instead of Squid's, as if Squid cost nothing."""
+    return _apiproxy(rig, upstream, name, rig.tunnels)
+
+
 _NO_SOCKETS = "it carries no WebSocket to an endpoint of one's own"
 _REFORMED = {"ws": _NO_SOCKETS, "deflate": _NO_SOCKETS}
 _NODE = (
     "require('./.bench/portkey/node_modules/@portkey-ai/gateway/package.json').version"
 )
+
+SQUIDLESS = Contestant("apiproxy", "apiproxy", _apiproxy_version, _squidless)
+"""Ours in the one row where Squid, on the rig's core, would be the limit and not we."""
 
 DIRECT = Contestant("direct", "no proxy", lambda: "", _direct)
 """The provider itself: what the rig can do at all."""

@@ -1,10 +1,12 @@
 """Streams and WebSockets: what an event or a round trip costs, and how late it comes."""
 
+import contextlib
 import math
+from collections.abc import Callable
 
 from bench.bout import Bout, CoreMeter, Meter
 from bench.figures import most_that_passes
-from bench.peers import DIRECT, Started
+from bench.peers import DIRECT, SQUIDLESS, Started
 from bench.processes import Unavailable
 from bench.ring import Ring, ring
 
@@ -135,8 +137,20 @@ def _beside_uploads(bout: Bout, here: Ring) -> None:
 
 
 def _stall_free(bout: Bout, here: Ring) -> None:
-    limit = bout.plan.stall_limit
+    """First ours through Squid, then everybody's without: see ``peers.SQUIDLESS``."""
+    times = bout.plan.stall_repeats
+    if SQUIDLESS.name in here.names():
+        search = _search(bout, here, "stall_squid")
+        bout.round_robin("stall_squid", [SQUIDLESS.name], search, times=1)
+        with contextlib.suppress(Unavailable):  # noted when its turn comes
+            here.put(SQUIDLESS)
+    names, search = here.names(direct=True), _search(bout, here, "stall_free")
+    bout.round_robin("stall_free", names, search, needs="sse", times=times)
 
+
+def _search(bout: Bout, here: Ring, row: str) -> Callable[[int, str], None]:
+    """Looks for the largest number of streams without a stall; rounds begin at the last."""
+    limit = bout.plan.stall_limit
     last: dict[str, int] = {}
 
     def find(number: int, name: str) -> None:
@@ -153,14 +167,12 @@ def _stall_free(bout: Bout, here: Ring) -> None:
 
         start = last.get(name) or (_SLOW_START if bout.is_slow(name) else _STALL_START)
         last[name] = most = most_that_passes(passes, min(start, limit), limit)
-        bout.result.add("stall_free", name, most)
-        if most in seen:
-            bout.result.add("stall_busy", name, seen[most]["busy"])
-            bout.result.add("stall_rig", name, seen[most]["rig"])
+        bout.result.add(row, name, most)
+        if most in seen and "rig" in seen[most]:
+            bout.result.add(f"{row}_busy", name, seen[most]["busy"])
+            bout.result.add(f"{row}_rig", name, seen[most]["rig"])
 
-    names = here.names(direct=True)
-    times = bout.plan.stall_repeats
-    bout.round_robin("stall_free", names, find, needs="sse", times=times)
+    return find
 
 
 def _tried(bout: Bout, one: Started, count: int) -> dict[str, float]:
