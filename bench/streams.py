@@ -112,7 +112,8 @@ def _watched(bout: Bout, one: Started, count: int, seconds: float) -> dict[str, 
         rig = CoreMeter(bout.rig.cores.rest)
         told: dict[str, float] = agents.ask("events", seconds=seconds)
         told["rig"] = rig.busy()
-        told["busy"] = meter.busy() if meter is not None else 0.0
+        if meter is not None:
+            told["busy"] = meter.busy()
     if "gap_p99" not in told:
         raise Unavailable("no events came")
     return told
@@ -168,9 +169,12 @@ def _search(bout: Bout, here: Ring, row: str) -> Callable[[int, str], None]:
         start = last.get(name) or (_SLOW_START if bout.is_slow(name) else _STALL_START)
         last[name] = most = most_that_passes(passes, min(start, limit), limit)
         bout.result.add(row, name, most)
-        if most in seen and "rig" in seen[most]:
-            bout.result.add(f"{row}_busy", name, seen[most]["busy"])
-            bout.result.add(f"{row}_rig", name, seen[most]["rig"])
+        if most in seen:
+            for what in ("busy", "rig"):
+                if (
+                    what in seen[most]
+                ):  # there is no proxy in front of the provider itself
+                    bout.result.add(f"{row}_{what}", name, seen[most][what])
 
     return find
 
@@ -185,7 +189,7 @@ def _tried(bout: Bout, one: Started, count: int) -> dict[str, float]:
         return {"late_p99": math.inf}
     bout.say(
         f"  {count} streams: p99 {told['late_p99']:.1f} ms late, {told['lost']} lost; "
-        f"busy: proxy {told['busy']:.0f} %, rig {told['rig']:.0f} %"
+        f"busy: proxy {told.get('busy', 0):.0f} %, rig {told['rig']:.0f} %"
     )
     return {**told, "late_p99": math.inf} if told["lost"] else told
 
