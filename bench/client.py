@@ -58,12 +58,11 @@ class Client:
         began = time.monotonic()
         for number in range(count):
             self._hurry(began, number, count)
-            self._add(self._opened(ask, speech.STAMP.search))
+            talk = self._opened(ask, speech.STAMP.search)
+            talk.rest = b""  # the first event is not one of those that are watched
+            self._add(talk)
         if pace_us:
-            self._pace = pace_us
-            with self._connected() as sock:
-                sock.sendall(speech.go_request(fields))
-                read_answer(sock, sock.recv(65536))
+            self._go(pace_us, fields)
         return {"open": len(self._talks), "seconds": time.monotonic() - began}
 
     def open_sockets(
@@ -102,7 +101,7 @@ class Client:
         self._turn(seconds, took)
         count, now = len(late), time.monotonic_ns() // 1000
         if self._pace:
-            dues = [talk.due for talk in self._talks.values() if talk.due]
+            dues = [talk.due for talk in self._talks.values()]
             late += overdue(dues, self._pace, now, _OVERDUE_US)
         return {
             "count": count,
@@ -203,6 +202,15 @@ class Client:
         return {"lost": lost}
 
     # How it is done.
+
+    def _go(self, pace_us: int, fields: dict[str, str]) -> None:
+        """Have the streams begin; within a pace from now each must bring something."""
+        self._pace = pace_us
+        with self._connected() as sock:
+            sock.sendall(speech.go_request(fields))
+            for talk in self._talks.values():
+                talk.due = time.monotonic_ns() // 1000
+            read_answer(sock, sock.recv(65536))
 
     def _hurry(self, began: float, number: int, count: int) -> None:
         if time.monotonic() - began > _OPENING:

@@ -315,7 +315,7 @@ class Provider:
         self._held.clear()
         now = time.monotonic_ns() // 1000
         for number, line in enumerate(held):
-            self.pace(line, now + line.pace + line.pace * number // len(held))
+            self.pace(line, now + line.pace * number // len(held))
 
     def drop(self, line: Line) -> None:
         """Forget a line that is gone."""
