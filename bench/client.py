@@ -48,11 +48,17 @@ class Client:
     # What can be asked for.
 
     def open_streams(
-        self, count: int, pace_us: int, fields: dict[str, str]
+        self, count: int, pace_us: int, fields: dict[str, str], going: bool = True
     ) -> dict[str, Any]:
         """Open streams; each has brought its first event when this returns.
 
         Only when all are open do further events begin, evenly spread over one pace.
+
+        Args:
+            count: how many.
+            pace_us: from event to event; 0: there is only the first.
+            fields: header lines beside the usual ones.
+            going: whether further events begin now, or wait for ``go``.
         """
         ask = speech.stream_request(pace_us, fields, held=pace_us > 0)
         began = time.monotonic()
@@ -61,9 +67,19 @@ class Client:
             talk = self._opened(ask, speech.STAMP.search)
             talk.rest = b""  # the first event is not one of those that are watched
             self._add(talk)
-        if pace_us:
-            self._go(pace_us, fields)
+        self._pace = pace_us
+        if pace_us and going:
+            self.go(fields)
         return {"open": len(self._talks), "seconds": time.monotonic() - began}
+
+    def go(self, fields: dict[str, str]) -> dict[str, Any]:
+        """Have the streams begin; within a pace from now each must bring something."""
+        with self._connected() as sock:
+            sock.sendall(speech.go_request(fields))
+            for talk in self._talks.values():
+                talk.due = time.monotonic_ns() // 1000
+            read_answer(sock, sock.recv(65536))
+        return {"going": len(self._talks)}
 
     def open_sockets(
         self, count: int, deflate: bool, fields: dict[str, str]
@@ -202,15 +218,6 @@ class Client:
         return {"lost": lost}
 
     # How it is done.
-
-    def _go(self, pace_us: int, fields: dict[str, str]) -> None:
-        """Have the streams begin; within a pace from now each must bring something."""
-        self._pace = pace_us
-        with self._connected() as sock:
-            sock.sendall(speech.go_request(fields))
-            for talk in self._talks.values():
-                talk.due = time.monotonic_ns() // 1000
-            read_answer(sock, sock.recv(65536))
 
     def _hurry(self, began: float, number: int, count: int) -> None:
         if time.monotonic() - began > _OPENING:

@@ -69,7 +69,7 @@ class Plan:
 FULL = Plan()
 
 QUICK = Plan(
-    repeats=3,
+    repeats=2,
     seconds=1.0,
     parts=frozenset(
         {"http_32", "latency_1", "sse", "ws", "starts", "crowd", "connects"}
@@ -77,8 +77,8 @@ QUICK = Plan(
     contestants=("apiproxy", "nginx", "haproxy"),
     crowd=200,
     crowd_repeats=1,
-    quiet=2.0,
-    starts=2,
+    quiet=1.0,
+    starts=1,
     sequence=1_000,
 )
 
