@@ -75,11 +75,11 @@ QUICK = Plan(
         {"http_32", "latency_1", "sse", "ws", "starts", "crowd", "connects"}
     ),
     contestants=("apiproxy", "nginx", "haproxy"),
-    crowd=200,
+    crowd=100,
     crowd_repeats=1,
     quiet=1.0,
     starts=1,
-    sequence=1_000,
+    sequence=500,
 )
 
 SMOKE = Plan(
