@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
 
 from apiproxy.core.egress import EgressProxy, NoProxy
-from apiproxy.core.ids import fresh_id
+from apiproxy.core.ids import fresh_ids
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Secret
 from apiproxy.providers.base import Provider
@@ -59,8 +58,10 @@ class Settings:
         log_level: debug, info, warning or error.
         validate_keys: off, warn or strict.
         lean_imports: whether packages that serving does not need are left out.
+        lean_dispatch: whether ready sockets are served the short way.
         grace: seconds that live exchanges get at shutdown.
         websockets: whether WebSockets are carried.
+        workers: processes that serve.
         deadlines: how long we wait.
         limits: how much we take.
         warnings: what an operator should hear at start.
@@ -77,8 +78,10 @@ class Settings:
     log_level: str = "info"
     validate_keys: str = "warn"
     lean_imports: bool = True
+    lean_dispatch: bool = True
     grace: float = 20.0
     websockets: bool = True
+    workers: int = 1
     deadlines: Deadlines = field(factory=Deadlines)
     limits: Limits = field(factory=Limits)
     warnings: list[str] = field(factory=list)
@@ -150,7 +153,7 @@ def read_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     except OSError as error:
         problem = f"--config: {path} cannot be read: {error.strerror}"
         raise ConfigurationError([problem]) from error
-    new_id = partial(fresh_id, os.urandom)
+    new_id = fresh_ids(os.urandom)
     return Settings.read(environ, toml, lambda name: Path(name).read_bytes(), new_id)
 
 

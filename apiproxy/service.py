@@ -3,38 +3,42 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import cast
+from weakref import WeakSet
 
 from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apiproxy import __version__
+from apiproxy.admin.answer import Later
 from apiproxy.admin.endpoints import Shared, local_answers, management
 from apiproxy.admin.health import AggregateHealth
 from apiproxy.admin.metrics import Metrics
 from apiproxy.admin.reflect import Reflect
 from apiproxy.config import Settings
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.exchange import Census, Observers
-from apiproxy.core.ids import fresh_id
+from apiproxy.core.exchange import Census, Crowd, Observers
+from apiproxy.core.ids import fresh_ids
+from apiproxy.herald import Herald
 from apiproxy.keycheck import KeyCheck
+from apiproxy.listening import AnyFactory, Listening
 from apiproxy.providers.base import Provider
 from apiproxy.telemetry.counters import Counters
+from apiproxy.telemetry.ends import Ends
 from apiproxy.telemetry.exchange_lines import ExchangeLines
 from apiproxy.telemetry.lines import LineLog
+from apiproxy.telemetry.report import Report
 from apiproxy.wire.control import Control
 from apiproxy.wire.drain import Drain
+from apiproxy.wire.local import Endpoint
 from apiproxy.wire.pool import Pool
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.route import Route
-from apiproxy.wire.site import Endpoint, ProviderSite
+from apiproxy.wire.site import ProviderSite
 from apiproxy.wire.tls import trust
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.ways import Ways
@@ -43,12 +47,6 @@ from apiproxy.wire.websocket import Handshakes
 _log = Logger()
 
 _TICK_SECONDS = 1.0
-
-_AnyFactory: TypeAlias = "ServerFactory[Any]"
-
-
-class PortTaken(Exception):
-    """A port or socket that should be listened on is not free."""
 
 
 def complain(sentence: str, error: BaseException) -> None:
@@ -70,7 +68,8 @@ class Proxy(Service):
         sites: the listeners, by provider name.
         counters: the figures.
         census: what is under way.
-        ports: what is listened on.
+        listening: what is listened on.
+        drained_in_order: whether everything ended by itself when it stopped.
     """
 
     def __init__(
@@ -83,6 +82,9 @@ class Proxy(Service):
         dropped: Callable[[], int] = int,
         seconds: Callable[[], float] = time.monotonic,
         tick: float = _TICK_SECONDS,
+        give_up: Callable[[], None] = lambda: None,
+        census: Crowd | None = None,
+        herald: Herald | None = None,
     ) -> None:
         """A proxy that listens on nothing yet.
 
@@ -94,27 +96,35 @@ class Proxy(Service):
             dropped: number of log lines lost so far.
             seconds: a clock that does not jump.
             tick: seconds within which deadlines are kept.
+            give_up: ends the process, if there is one of our own.
+            census: counts what is under way; a new one if not given.
+            herald: says how the service lives; in the log if not given.
         """
         self.settings = settings
-        self.census = Census()
+        self.census = census or Census()
         self.counters = Counters(
             now=seconds,
             version=__version__,
             upstream_lines=self._upstream_lines,
             log_lines_dropped=dropped,
         )
-        self.ports: list[IListeningPort] = []
         self._reactor = reactor
         self._log = log
+        self._herald = herald or Herald(log)
+        self.listening = Listening(reactor, self._herald.listening)
         self._notify = notify
+        self._give_up = give_up
         self._seconds = seconds
         ways = self._ways(settings)
         self.keycheck = self._keycheck(settings, ways)
         self._watch = Watch(reactor, seconds, tick)
         self._handshakes = Handshakes(reactor)
         self._drain: Drain | None = None
+        self.drained_in_order = False
         self._hurried = False
         self._checking: Deferred[None] | None = None
+        # One for each set of settings, as long as an exchange is under way by them.
+        self._ends: WeakSet[Ends] = WeakSet()
         routes = self._routes(settings, ways)
         shared = self._shared()
         self.sites = {
@@ -139,7 +149,9 @@ class Proxy(Service):
         self._log.redact(settings.secrets)
         hosts = {provider.name: provider.host for provider in settings.providers}
         lines = ExchangeLines(self._log, hosts)
-        observers = Observers(self.census, self.counters, lines)
+        ends = Ends(self._reactor, complain, self.counters, lines)
+        self._ends.add(ends)
+        observers = Observers(self.census, ends)
         return {
             provider.name: Route(
                 provider=provider,
@@ -150,7 +162,7 @@ class Proxy(Service):
                 websocket=settings.websockets,
                 observers=observers,
                 seconds=self._seconds,
-                new_id=partial(fresh_id, os.urandom),
+                new_id=fresh_ids(os.urandom),
                 random=os.urandom,
                 watch=self._watch,
                 handshakes=self._handshakes,
@@ -180,8 +192,7 @@ class Proxy(Service):
                 providers=settings.providers,
                 version=__version__,
                 egress=None if proxy is None else proxy.shown,
-                summary=self.counters.summary,
-                key_validation=self.keycheck.shown,
+                figures=self.whole,
             ),
             reflect=Reflect(
                 providers=settings.providers,
@@ -190,8 +201,22 @@ class Proxy(Service):
                 websocket=settings.websockets,
                 limits=settings.limits.shown(),
             ),
-            metrics=Metrics(self.counters, self._seconds),
+            metrics=Metrics(self.whole, self._seconds),
         )
+
+    def report(self) -> Report:
+        """The figures of this process."""
+        self.flush()
+        return self.counters.report(self.keycheck.shown())
+
+    def flush(self) -> None:
+        """Count and log the exchanges that have just ended (see ``telemetry.ends``)."""
+        for ends in list(self._ends):
+            ends.flush()
+
+    def whole(self) -> Later[Report]:
+        """The figures of all processes that serve together, which is this one."""
+        return self.report()
 
     def _endpoints(
         self, provider: Provider, shared: Shared
@@ -226,66 +251,23 @@ class Proxy(Service):
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         for site in self.sites.values():
-            self._listen(site)
+            factory = cast(AnyFactory, site)
+            self.listening.open(site.route.provider, self.settings.bind, factory)
 
-    def _listen(self, site: ProviderSite) -> None:
-        provider, reactor = site.route.provider, self._reactor
-        factory = cast(_AnyFactory, site)
-        try:
-            if provider.port is not None:
-                for address in self.settings.bind:
-                    port = reactor.listenTCP(
-                        provider.port, factory, backlog=1024, interface=address
-                    )
-                    self._listening(provider, port)
-            if provider.socket is not None:
-                # Who may open it is decided by the directory it stands in.
-                port = reactor.listenUNIX(
-                    provider.socket, factory, mode=0o666, wantPID=True
-                )
-                self._listening(provider, port)
-        except CannotListenError as error:
-            raise PortTaken(f"{provider.name}: {error}") from error
-
-    def _listening(self, provider: Provider, port: IListeningPort) -> None:
-        self.ports.append(port)
-        address = port.getHost()
-        missing = provider.not_configured()
-        self._log.log(
-            "info",
-            "listening",
-            provider=provider.name,
-            address=_shown_address(address),
-            upstream_host=provider.host,
-            configured=missing is None,
-            hint=None if missing is None else missing.message,
-        )
+    @property
+    def ports(self) -> list[IListeningPort]:
+        """What is listened on."""
+        return self.listening.ports
 
     def startService(self) -> None:
         """Begin to serve."""
-        if not self.ports:
+        if not self.ports:  # as in a test; twistd has done so
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
-        self._warn("startup")
-        configured = [
-            provider.name
-            for provider in self.settings.providers
-            if provider.not_configured() is None
-        ]
-        self._log.log(
-            "info",
-            "startup",
-            message="apiproxy is up",
-            version=__version__,
-            providers_configured=configured,
-        )
+        self._herald.up(self.settings)
         self._watch.start()
         self._notify("READY=1")
         self._check_keys(self._key_rejected)
-
-    def _warn(self, event: str) -> None:
-        for warning in self.settings.warnings:
-            self._log.log("warning", event, message=warning)
 
     def _check_keys(self, rejected: Callable[[], None]) -> None:
         if self.settings.validate_keys != "off":
@@ -295,11 +277,8 @@ class Proxy(Service):
     def _key_rejected(self) -> None:
         """A provider does not take its key; only ``strict`` minds."""
         if self.settings.validate_keys == "strict":
-            self._log.log("error", "key_validation_strict_exit")
-            self.give_up()
-
-    def give_up(self) -> None:
-        """End the process, if there is one of our own (see ``tap``)."""
+            self._herald.strict()
+            self._give_up()
 
     def stopService(self) -> Deferred[None]:
         """Stop: see ``wire.drain`` for the order."""
@@ -309,17 +288,15 @@ class Proxy(Service):
     async def _stop(self) -> None:
         self._notify("STOPPING=1")
         self.keycheck.stop()
-        self._log.log("info", "shutdown", message="draining", live=self.census.live)
-        ports, self.ports = self.ports, []
-        for port in ports:
-            await _done(port.stopListening())
+        self._herald.draining(self.census.live)
+        await self.listening.close()
         self._drain = Drain(tuple(self.sites.values()), self._reactor)
         if self._hurried:
             self._drain.hurry()
-        in_order = await self._drain.start(self.settings.grace)
+        self.drained_in_order = await self._drain.start(self.settings.grace)
         self._watch.stop()
-        message = "all exchanges ended" if in_order else "live exchanges were aborted"
-        self._log.log("info", "shutdown", message=message)
+        self.flush()
+        self._herald.drained(in_order=self.drained_in_order)
 
     def hurry(self) -> None:
         """Stop at once; a stop that has not come as far as to drain will remember it."""
@@ -346,37 +323,29 @@ class Proxy(Service):
         self._log.set_level(settings.log_level)
         for name in self.sites.keys() - routes.keys():
             self._retire(self.sites[name])
-            self._warn_of_restart(name)
         for name, route in routes.items():
             site = self.sites.get(name)
             if site is None:
                 self._watch.remove(route.pool)
-                self._warn_of_restart(name)
                 continue
             listening = site.route.provider
-            if settings.bind != self.settings.bind or _needs_restart(
-                listening, route.provider
-            ):
-                self._warn_of_restart(name)
             route.provider = evolve(
                 route.provider, port=listening.port, socket=listening.socket
             )
             self._replace(site, route)
         providers = tuple(site.route.provider for site in self.sites.values())
-        self.settings = evolve(settings, bind=self.settings.bind, providers=providers)
+        before = self.settings
+        self.settings = evolve(
+            settings, bind=before.bind, workers=before.workers, providers=providers
+        )
         self.keycheck.stop()
         self.keycheck = self._keycheck(settings, ways)
         shared = self._shared()
         for site in self.sites.values():
             site.endpoints = self._endpoints(site.route.provider, shared)
-        self._warn("reload")
+        self._herald.reloaded(before, settings)
         if self.running:
             self._check_keys(lambda: None)
-        self._log.log("info", "reload", message="settings are in force")
-
-    def _warn_of_restart(self, name: str) -> None:
-        message = "its listener changes only by a restart"
-        self._log.log("warning", "reload", provider=name, message=message)
 
     def _retire(self, site: ProviderSite) -> None:
         """Serve a provider no more: its key may have been withdrawn."""
@@ -391,21 +360,5 @@ class Proxy(Service):
         old.pool.close()
 
 
-def _needs_restart(old: Provider, new: Provider) -> bool:
-    return (old.port, old.socket) != (new.port, new.socket)
-
-
 def _bound(count: Callable[[str], None], name: str) -> Callable[[], None]:
     return lambda: count(name)
-
-
-def _shown_address(address: object) -> str:
-    host, port = getattr(address, "host", None), getattr(address, "port", None)
-    if host is None:
-        return os.fsdecode(getattr(address, "name", b""))
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-async def _done(result: object) -> None:
-    if isinstance(result, Deferred):
-        await result

@@ -11,14 +11,14 @@ import ctypes
 import gc
 import resource
 import signal
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import IService
-from twisted.logger import ILogObserver
+from twisted.internet.interfaces import IProcessTransport, IReactorProcess
+from twisted.internet.protocol import ProcessProtocol
 from twisted.python import usage
 
 from apiproxy.config import (
@@ -27,20 +27,17 @@ from apiproxy.config import (
     check_authorities,
     read_settings,
 )
-from apiproxy.service import PortTaken, Proxy
+from apiproxy.process import EXIT_CONFIGURATION, Process, Served, notifier, say
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.sink import StdoutSink
 from apiproxy.telemetry.twisted_events import TwistedEvents
 from apiproxy.wire.dispatch import dispatch_directly
 from apiproxy.wire.tls import is_usable
 
-EXIT_CONFIGURATION = 1
-EXIT_PORT_TAKEN = 2
-
 _SPARE_FILES = 256
 """Open files beside connections: listeners, warm lines, the log, what libraries need."""
 
-_PR_SET_DUMPABLE = 4
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 _ALLOCATIONS = 20_000
 """So many more objects made than freed, before garbage is looked for."""
@@ -51,6 +48,7 @@ class Options(usage.Options):
 
     optParameters = (
         ["config", "c", None, "TOML configuration file (also APIPROXY_CONFIG)."],
+        ["worker", None, None, "For apiproxy itself: be this worker of it.", int],
     )
 
     def postOptions(self) -> None:
@@ -65,10 +63,13 @@ class Options(usage.Options):
             os.environ.pop(name, None)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         parent: Any = self.parent  # twistd's or twist's own options
-        sink = StdoutSink(_log_descriptor(parent), reactor, now=time.time)
+        self["log_fd"] = _log_descriptor(parent)
+        sink = StdoutSink(self["log_fd"], reactor, now=time.time)
         log = LineLog(sink.write, level=settings.log_level, now=time.time)
         log.redact(settings.secrets)
         forbid_dumping()  # after the sink, which may need /proc/self/fd
+        if self["worker"] is not None:
+            end_with_parent()
         self["sink"], self["log"] = sink, log
         self["events"] = events = TwistedEvents(log)
         parent["fileLogObserverFactory"] = lambda file: events  # for twist
@@ -82,6 +83,98 @@ class Options(usage.Options):
         settings = read_usable(self["config"], self._environ)
         open_all_files(settings)
         return settings
+
+    # What can be made of it; imported when needed, because a front needs little memory.
+
+    def proxy(self, process: Process) -> Served:
+        """One process that does it all."""
+        from apiproxy.service import Proxy
+        from twisted.internet import reactor
+
+        return Proxy(
+            self["settings"],
+            cast(Any, reactor),
+            self["log"],
+            notify=notifier(os.environ.get("NOTIFY_SOCKET")),
+            dropped=self._dropped,
+            give_up=process.give_up,
+        )
+
+    def front(self, process: Process) -> Served:
+        """The first of several."""
+        from apiproxy.workers.front import Front
+        from twisted.internet import reactor
+
+        return Front(
+            self["settings"],
+            cast(Any, reactor),
+            self["log"],
+            self.launch,
+            notify=notifier(os.environ.get("NOTIFY_SOCKET")),
+            dropped=self._dropped,
+            give_up=process.give_up,
+        )
+
+    def worker(self, process: Process) -> Served:
+        """One that the first has started."""
+        from apiproxy.workers.worker import Inherited, Worker
+        from twisted.internet import reactor
+
+        try:
+            inherited = Inherited.take(self["worker"])
+        except OSError:
+            say("--worker is for apiproxy itself; see APIPROXY_WORKERS")
+            raise SystemExit(EXIT_CONFIGURATION) from None
+        return Worker(
+            self["settings"],
+            cast(Any, reactor),
+            self["log"],
+            inherited,
+            self.reread,
+            process.end,
+            dropped=self._dropped,
+        )
+
+    def _dropped(self) -> int:
+        dropped: int = self["sink"].dropped
+        return dropped
+
+    def launch(
+        self, number: int, life: ProcessProtocol, descriptors: Mapping[int, int]
+    ) -> IProcessTransport:
+        """Start a worker with the environment of our own start; see ``workers.place``."""
+        from twisted.internet import reactor
+
+        spawn = cast(IReactorProcess, reactor).spawnProcess
+        command = worker_command(number, self["config"] or self._environ_config())
+        with open(os.devnull, "rb") as nothing:
+            return spawn(
+                life,
+                command[0],
+                command,
+                env=self._environ,
+                path=None,
+                childFDs={0: nothing.fileno(), 1: self["log_fd"], 2: 2, **descriptors},
+            )
+
+    def _environ_config(self) -> str | None:
+        return self._environ.get("APIPROXY_CONFIG")
+
+
+def worker_command(number: int, config: str | None) -> list[str]:
+    """The command line of a worker; there is nothing secret in it.
+
+    Args:
+        number: of the worker.
+        config: path of the configuration file, if there is one.
+    """
+    here = not {"", os.getcwd()}.isdisjoint(sys.path)
+    isolated = ["-I"] if sys.flags.isolated else [] if here else ["-P"]
+    run = "from twisted.scripts.twistd import run; run()"
+    command = [sys.executable, *isolated, "-c", run, "-n", "--pidfile=", "apiproxy"]
+    if config is not None:
+        command += ["--config", os.path.abspath(config)]
+    return [*command, "--worker", str(number)]
 
 
 def open_all_files(settings: Settings) -> None:
@@ -114,6 +207,11 @@ def forbid_dumping() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def end_with_parent() -> None:
+    """Have the kernel send us SIGTERM when the process that started us ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
 def collect_seldom() -> None:
     """Have the garbage collector leave alone what was made at start, and look less often.
 
@@ -135,12 +233,14 @@ def _log_descriptor(parent: Any) -> int:
 
 
 def read_usable(path: str | None, environ: dict[str, str]) -> Settings:
-    """Settings whose files of authorities OpenSSL can use, too.
+    """Settings that can be put in force here: OpenSSL can use the files, too.
 
     Raises:
         ConfigurationError: with every problem there is.
     """
     settings = read_settings(path, environ)
+    if settings.workers > 1 and sys.platform != "linux":
+        raise ConfigurationError(["APIPROXY_WORKERS must be 1 on this system"])
     check_authorities(settings, is_usable)
     return settings
 
@@ -150,110 +250,30 @@ def _read_or_exit(path: str | None, environ: dict[str, str]) -> Settings:
         return read_usable(path, environ)
     except ConfigurationError as error:
         for problem in error.problems:
-            _say(problem)
+            say(problem)
         raise SystemExit(EXIT_CONFIGURATION) from None
 
 
-def _say(sentence: str) -> None:
-    """Tell whoever watches standard error, which twistd sends into the log."""
-    with suppress(OSError):
-        os.write(2, f"apiproxy: {sentence}\n".encode(errors="replace"))
-
-
-class _Process(Proxy):
-    """The proxy as a process: signals, exit codes, the last log line."""
-
-    def __init__(self, options: Options, reactor: Any) -> None:
-        self._options = options
-        self._stopping = False
-        self._exit_code = 0
-        super().__init__(
-            options["settings"],
-            reactor,
-            options["log"],
-            notify=notifier(os.environ.get("NOTIFY_SOCKET")),
-            dropped=lambda: options["sink"].dropped,
-        )
-
-    def setServiceParent(self, parent: Any) -> None:
-        """Twistd takes its log observer from the application we become part of."""
-        parent.setComponent(ILogObserver, self._options["events"])
-        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
-
-    def privilegedStartService(self) -> None:
-        try:
-            super().privilegedStartService()
-        except PortTaken as error:
-            self._log.log("error", "startup", message=str(error))
-            self._options["sink"].flush()
-            _say(str(error))
-            raise SystemExit(EXIT_PORT_TAKEN) from None
-        self._reactor.callWhenRunning(self._catch_signals)
-
-    def _catch_signals(self) -> None:
-        """Ours, because a clean stop exits with 0 and a second signal means at once."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(
-                number, lambda *_: self._reactor.callFromThread(self._terminate)
-            )
-        signal.signal(
-            signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reread)
-        )
-
-    def _terminate(self) -> None:
-        if self._stopping:
-            self.hurry()
-        else:
-            self._stopping = True
-            self._reactor.stop()
-
-    def _reread(self) -> None:
-        try:
-            self.reload(self._options.reread())
-        except ConfigurationError as error:
-            for problem in error.problems:
-                self._log.log("error", "reload", message=problem)
-
-    def give_up(self) -> None:
-        """Stop in order, then exit with the code of a configuration error."""
-        self._exit_code = EXIT_CONFIGURATION
-        self._terminate()
-
-    async def _stop(self) -> None:
-        await super()._stop()
-        self._options["sink"].flush()
-        if self._exit_code:
-            os._exit(self._exit_code)  # twistd has no way to be told one
-
-
-def notifier(address: str | None) -> Callable[[str], None]:
-    """A function that tells the service manager of our state (systemd's sd_notify).
-
-    Args:
-        address: value of ``NOTIFY_SOCKET``; None to tell nobody.
-    """
-    if not address:
-        return lambda state: None
-    path = "\0" + address[1:] if address.startswith("@") else address
-
-    def notify(state: str) -> None:
-        stamp = ""
-        if state == "RELOADING=1":  # systemd wants to know when, in microseconds
-            stamp = f"\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram:
-            try:
-                datagram.sendto((state + stamp).encode("ascii"), path)
-            except OSError as error:
-                _say(f"cannot notify {address}: {error}")
-
-    return notify
-
-
 def makeService(options: Options) -> IService:
-    """The service, ready to start."""
+    """The service, ready to start: by itself, the front of several, or one of several."""
     from twisted.internet import reactor
 
-    dispatch_directly(reactor, os.environ)
-    process = _Process(options, reactor)
+    if options["settings"].lean_dispatch:
+        dispatch_directly(reactor)
+    if options["worker"] is not None:
+        make = options.worker
+    elif options["settings"].workers > 1:
+        make = options.front
+    else:
+        make = options.proxy
+    process = Process(
+        make,
+        reactor=reactor,
+        log=options["log"],
+        sink=options["sink"],
+        observer=options["events"],
+        reread=options.reread,
+        worker=options["worker"] is not None,
+    )
     collect_seldom()
     return process

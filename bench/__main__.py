@@ -14,7 +14,7 @@ from types import FrameType
 
 from attrs import evolve
 
-from bench import http, lives, machine, soak, streams, table
+from bench import http, lives, machine, soak, streams, table, workers
 from bench.bout import Bout
 from bench.growth import growth
 from bench.peers import CONTESTANTS, DIRECT, Contestant
@@ -148,6 +148,7 @@ def _parts(bout: Bout) -> None:
         ("crowd", lives.crowds),
         ("connects", lives.connects),
         ("growth", growth),
+        ("workers", workers.measure),
     ):
         if name in parts:
             measure(bout)

@@ -7,6 +7,7 @@ import resource
 import shutil
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 from attrs import frozen
@@ -74,7 +75,7 @@ def described() -> dict[str, object]:
         "cores": os.cpu_count(),
         "memory_bytes": parse_memory(Path("/proc/meminfo").read_text()),
         "system": platform.platform(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} ({Path(sys.executable).resolve()})",
         "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         "load_at_start": list(os.getloadavg()),
     }

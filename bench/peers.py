@@ -101,7 +101,8 @@ def _conf(rig: Rig, file: str, text: str, **values: object) -> Path:
     return path
 
 
-def _apiproxy(rig: Rig, upstream: int, name: str, egress: int | None = None) -> Started:
+def start_apiproxy(rig: Rig, upstream: int, name: str, **extra: str) -> Started:
+    """Start apiproxy, with further settings if any."""
     providers = ("OPENAI", "ANTHROPIC", "COPILOT", "GEMINI", "OPENCODE", "VERTEX")
     ports = free_ports(len(providers))
     env = {
@@ -113,7 +114,8 @@ def _apiproxy(rig: Rig, upstream: int, name: str, egress: int | None = None) -> 
         "OPENAI_API_TARGET": f"{HOST}:{upstream}",
         "APIPROXY_CA_FILE": str(rig.authority),
         "APIPROXY_GRACE_SECONDS": "0",
-        "HTTPS_PROXY": f"http://127.0.0.1:{egress or rig.squid}",
+        "HTTPS_PROXY": f"http://127.0.0.1:{rig.squid}",
+        **extra,
     }
     # The checkout's own, not whatever the folder it runs in may hold.
     twistd = Path(sys.executable).with_name("twistd")
@@ -248,7 +250,8 @@ def _apiproxy_version() -> str:
 
 def _squidless(rig: Rig, upstream: int, name: str) -> Started:
     """Ours with the provider's own tunnels instead of Squid's, as if Squid cost nothing."""
-    return _apiproxy(rig, upstream, name, rig.tunnels)
+    tunnels = f"http://127.0.0.1:{rig.tunnels}"
+    return start_apiproxy(rig, upstream, name, HTTPS_PROXY=tunnels)
 
 
 _NO_SOCKETS = "it carries no WebSocket to an endpoint of one's own"
@@ -264,7 +267,7 @@ DIRECT = Contestant("direct", "no proxy", lambda: "", _direct)
 """The provider itself: what the rig can do at all."""
 
 CONTESTANTS = (
-    Contestant("apiproxy", "apiproxy", _apiproxy_version, _apiproxy, pings=60.0),
+    Contestant("apiproxy", "apiproxy", _apiproxy_version, start_apiproxy, pings=60.0),
     Contestant("nginx", "nginx", _said("nginx", "-v"), _nginx),
     Contestant("haproxy", "HAProxy", _said("haproxy", "-v"), _haproxy),
     Contestant(

@@ -4,7 +4,7 @@ from attrs import evolve, frozen
 
 PLAIN_ROWS = frozenset({"http_32", "http_8", "http_1", "latency_1", "latency_64"})
 LIVE_ROWS = frozenset({"sse", "ws", "deflate", "gap", "stall_free", "upload"})
-OTHER_ROWS = frozenset({"starts", "crowd", "connects", "growth"})
+OTHER_ROWS = frozenset({"starts", "crowd", "connects", "growth", "workers"})
 ALL_ROWS = PLAIN_ROWS | LIVE_ROWS | OTHER_ROWS
 
 

@@ -57,6 +57,9 @@ ROWS = (
     Row("per_stream", "memory, each open stream", "kB", "≤ 60"),
     Row("crowd", "memory with both crowds at once", "MB", "< 120"),
     Row("crowd_first", "… a new request then, median", "ms", "< 50"),
+    Row("workers_1", "HTTP request, 32 connections, one process", _CPU),
+    Row("workers_2", "… two workers and their front, together", _CPU),
+    Row("workers_share", "… of the workers' CPU, the busier one's part", "%"),
     Row("connects", "CONNECTs in Squid's log, requests in sequence", "", "≤ 5"),
 )
 

@@ -17,6 +17,8 @@ _EVERY = 10.0
 _LISTENERS = 50
 _TALKERS = 20
 _REQUESTS = 40
+_TALKING = 0.1
+"""Share of the time in which the WebSockets echo, as fast as they can."""
 
 
 def soak(rig: Rig, seconds: float, out: Path) -> None:
@@ -40,7 +42,8 @@ def soak(rig: Rig, seconds: float, out: Path) -> None:
         "machine": machine.described(),
         "seconds": seconds,
         "load": f"{_LISTENERS} streams at 20 ms opened anew every {_EVERY:.0f} s, "
-        f"{_TALKERS} WebSockets echoing, up to {_REQUESTS} requests a second",
+        f"{_TALKERS} WebSockets echoing a tenth of the time, "
+        f"up to {_REQUESTS} requests a second",
         "samples": [],
         "turns": [],
     }
@@ -101,7 +104,7 @@ def _turn(
         asker.begin(
             "requests", count=count, pause=1 / _REQUESTS, fresh=False, fields={}
         )
-        talkers.begin("echoes", seconds=span, size=1000, deflate=False)
+        talkers.begin("echoes", seconds=span * _TALKING, size=1000, deflate=False)
         told = listeners.ask("events", seconds=span)
         told["at"] = round(time.monotonic() - began, 1)
         told["trips"] = talkers.wait()["count"]

@@ -83,7 +83,7 @@ class DocsTests(SynchronousTestCase):
 
     def test_metrics(self) -> None:
         """The list of metrics has all of them."""
-        exposed = Counters(now=float, version="1").as_text().decode()
+        exposed = Counters(now=float, version="1").report().as_text().decode()
         names = set(re.findall(r"^# TYPE (\w+)", exposed, re.MULTILINE))
         listed = set(
             re.findall(r"^\| `(apiproxy_\w+)`", read("docs/operations.md"), re.M)

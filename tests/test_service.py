@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from typing import Any, cast
 
-from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
@@ -13,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy import service
 from apiproxy.config import Settings
-from apiproxy.service import PortTaken, Proxy, complain
+from apiproxy.listening import PortTaken
+from apiproxy.service import Proxy, complain
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.tls import trust
@@ -130,6 +130,7 @@ class ServingTests(ProxyCase):
         peer.send(answer(b"hello"))
         self.turn()
         self.assertTrue(agent.written.endswith(b"\r\n\r\nhello"))
+        self.reactor.advance(0.1)
         (line,) = self.logged("request_complete")
         self.assertEqual(
             [line[name] for name in ("request_id", "provider", "status", "path")],
@@ -234,17 +235,6 @@ class ListeningTests(ProxyCase):
         ]
         self.assertIn("HTTPS_PROXY is not set", warnings[0]["message"])
 
-    def test_addresses_as_they_are_shown(self) -> None:
-        """IPv6 in brackets, a Unix socket by its path."""
-        from apiproxy.service import _shown_address
-
-        class Six:
-            host, port = "::1", 10000
-
-        self.assertEqual(_shown_address(NOWHERE), "127.0.0.1:3128")
-        self.assertEqual(_shown_address(Six()), "[::1]:10000")
-        self.assertIn("/run/x", _shown_address(UNIXAddress("/run/x")))
-
 
 class KeyTests(ProxyCase):
     """Whether providers take their keys, which is found out at start."""
@@ -253,7 +243,14 @@ class KeyTests(ProxyCase):
         """A proxy whose keys have been checked."""
         chosen = settings(APIPROXY_VALIDATE_KEYS=how)
         log = LineLog(self.lines.append, level="info", now=lambda: 0.0)
-        proxy = KeyProxy(chosen, cast(Reactor, self.reactor), log)
+        given_up: list[str] = []
+        proxy = KeyProxy(
+            chosen,
+            cast(Reactor, self.reactor),
+            log,
+            give_up=lambda: given_up.append(how),
+        )
+        proxy.given_up = given_up
         proxy.keycheck.start = (  # type: ignore[method-assign]
             lambda providers, rejected: proxy.check(rejected if refused else None)
         )
@@ -263,7 +260,7 @@ class KeyTests(ProxyCase):
     def test_only_strict_ends_the_process(self) -> None:
         """And only if a key is refused."""
         given_up = [
-            self.checked(how, refused).given_up
+            len(self.checked(how, refused).given_up)
             for how in ("off", "warn", "strict")
             for refused in (False, True)
         ]
@@ -273,7 +270,7 @@ class KeyTests(ProxyCase):
     def test_a_proxy_without_a_process_goes_on(self) -> None:
         """Whoever runs it decides."""
         proxy = self.started()
-        proxy.give_up()
+        proxy._give_up()
         self.assertTrue(proxy.running)
 
     def test_a_check_that_breaks(self) -> None:
@@ -302,10 +299,10 @@ class KeyProxy(Proxy):
     Attributes:
         checking: the check.
         cancelled: how often it was.
-        given_up: how often the process was to end.
+        given_up: noted when the process is to end.
     """
 
-    given_up = 0
+    given_up: list[str]
     cancelled = 0
 
     def check(self, refused: Callable[[], None] | None) -> "Deferred[None]":
@@ -317,9 +314,6 @@ class KeyProxy(Proxy):
 
     def _cancel(self, _: object) -> None:
         self.cancelled += 1
-
-    def give_up(self) -> None:
-        self.given_up += 1
 
 
 class StoppingTests(ProxyCase):

@@ -18,15 +18,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from twisted.application.service import MultiService
-from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from apiproxy import tap
 from apiproxy.config import ConfigurationError
-from apiproxy.service import PortTaken, Proxy
-from apiproxy.tap import Options, makeService, notifier, read_usable
+from apiproxy.process import Process
+from apiproxy.service import Proxy
+from apiproxy.tap import Options, makeService, read_usable
+from apiproxy.workers.front import Front
+from apiproxy.workers.worker import Inherited
 from tests.kit.tls import authority
 
 KEY = "sk-process-key-0123456789abcdef"
@@ -522,31 +523,6 @@ class OpenFilesTests(SynchronousTestCase):
         tap.forbid_dumping()
 
 
-class NotifierTests(SynchronousTestCase):
-    """sd_notify."""
-
-    def test_without_a_service_manager(self) -> None:
-        """Nobody is told."""
-        notifier(None)("READY=1")
-        notifier("")("READY=1")
-
-    def test_an_abstract_socket(self) -> None:
-        """Its name begins with ``@``."""
-        name = f"apiproxy-test-{os.getpid()}"
-        notified = Notified("\0" + name)
-        self.addCleanup(notified.socket.close)
-        notifier("@" + name)("STOPPING=1")
-        self.assertEqual(notified.next(), "STOPPING=1")
-
-    def test_a_service_manager_that_does_not_listen(self) -> None:
-        """It is said once per attempt, and nothing breaks."""
-        said: list[str] = []
-        self.patch(tap, "_say", said.append)
-        notifier("/nowhere/at/all")("READY=1")
-        self.assertEqual(len(said), 1)
-        self.assertIn("cannot notify /nowhere/at/all", said[0])
-
-
 class _Twistd(usage.Options):
     """Stands for twistd's own options."""
 
@@ -642,98 +618,65 @@ class OptionsTests(SynchronousTestCase):
         """Exit code 1."""
         self.patch_environ("APIPROXY_OPENAI_PORT", "x")
         said: list[str] = []
-        self.patch(tap, "_say", said.append)
+        self.patch(tap, "say", said.append)
         stop = self.assertRaises(SystemExit, self.options, "-n")
         self.assertEqual(stop.code, 1)
         self.assertTrue(said[0].startswith("APIPROXY_OPENAI_PORT"))
 
-    def process(self) -> Any:
-        """The service; its reactor is one that only remembers."""
-        service = makeService(self.options("-n"))
-        self.assertIsInstance(service, Proxy)
-        calls: list[str] = []
+    def test_one_process_or_the_front_of_several(self) -> None:
+        """By ``APIPROXY_WORKERS``; the front needs no TLS and no WebSocket."""
+        for workers, kind in (("1", Proxy), ("2", Front)):
+            self.patch_environ("APIPROXY_WORKERS", workers)
+            process = makeService(self.options("-n"))
+            assert isinstance(process, Process)
+            self.assertIsInstance(process.served, kind)
+            self.assertIs(self.parent["fileLogObserverFactory"](None), EVENTS(process))
 
-        class Remembers:
-            def callWhenRunning(self, what: Callable[[], None]) -> None:
-                calls.append("when running")
-
-            def callFromThread(self, what: Callable[[], None]) -> None:
-                what()
-
-            def stop(self) -> None:
-                calls.append("stop")
-
-        process: Any = service
-        process._reactor = Remembers()
-        process.calls = calls
-        return process
-
-    def test_twistd_logs_by_our_observer(self) -> None:
-        """And so does twist."""
-        process = self.process()
-        application: Any = MultiService()
-        components: dict[Any, Any] = {}
-        application.setComponent = components.__setitem__
-        process.setServiceParent(application)
-        events = process._options["events"]
-        self.assertIs(components[ILogObserver], events)
-        self.assertIs(self.parent["fileLogObserverFactory"](None), events)
-
-    def test_a_port_that_is_taken(self) -> None:
-        """Exit code 2."""
-        process = self.process()
-
-        def taken(self: Proxy) -> None:
-            raise PortTaken("openai: taken")
-
-        self.patch(Proxy, "privilegedStartService", taken)
+    def test_a_worker_without_a_front(self) -> None:
+        """The option is not for people."""
         said: list[str] = []
-        self.patch(tap, "_say", said.append)
-        stop = self.assertRaises(SystemExit, process.privilegedStartService)
-        self.assertEqual((stop.code, said), (2, ["openai: taken"]))
+        self.patch(tap, "say", said.append)
 
-    def test_signals(self) -> None:
-        """Caught once the reactor runs; the first stops, the second hurries."""
-        process = self.process()
-        self.patch(Proxy, "privilegedStartService", lambda self: None)
-        process.privilegedStartService()
-        self.assertEqual(process.calls, ["when running"])
-        caught: dict[int, Any] = {}
-        self.patch(signal, "signal", caught.__setitem__)
-        process._catch_signals()
-        process.hurry = lambda: process.calls.append("hurry")
-        process.reload = lambda settings: process.calls.append("reload")
-        caught[signal.SIGHUP](signal.SIGHUP, None)
-        caught[signal.SIGTERM](signal.SIGTERM, None)
-        caught[signal.SIGINT](signal.SIGINT, None)
-        self.assertEqual(process.calls[1:], ["reload", "stop", "hurry"])
+        def take(number: int) -> Inherited:
+            raise OSError("Bad file descriptor")
 
-    def test_a_reload_that_makes_no_sense(self) -> None:
-        """Each problem is a line; nothing else happens."""
-        process = self.process()
-        lines: list[Any] = []
-        process._log = type(
-            "Log", (), {"log": lambda *line, **more: lines.append((line[1:], more))}
-        )()
-        process._options._environ["APIPROXY_OPENAI_PORT"] = "x"
-        process._reread()
-        self.assertEqual([line[0] for line in lines], [("error", "reload")])
+        self.patch(Inherited, "take", take)
+        self.patch(tap, "end_with_parent", lambda: None)
+        options = self.options("-n")
+        options["worker"] = 0
+        stop = self.assertRaises(SystemExit, makeService, options)
+        self.assertEqual(stop.code, 1)
+        self.assertIn("APIPROXY_WORKERS", said[0])
 
-    def test_a_strict_check_of_keys(self) -> None:
-        """A key that is refused ends the process with 1, after an orderly stop."""
-        process = self.process()
-        exits: list[int] = []
-        self.patch(os, "_exit", exits.append)
+    def test_workers_elsewhere_than_on_linux(self) -> None:
+        """They are refused like any other setting that makes no sense."""
+        self.patch(sys, "platform", "darwin")
+        environ = {"APIPROXY_WORKERS": "2"}
+        error = self.assertRaises(ConfigurationError, read_usable, None, environ)
+        self.assertTrue(error.problems[0].startswith("APIPROXY_WORKERS"))
+        self.assertEqual(read_usable(None, {"APIPROXY_WORKERS": "1"}).workers, 1)
 
-        async def stop(self: Proxy) -> None:
-            return None
 
-        self.patch(Proxy, "_stop", stop)
-        process.give_up()
-        self.assertEqual(process.calls, ["stop"])
-        story = process._stop()
-        self.assertRaises(StopIteration, story.send, None)
-        self.assertEqual(exits, [1])
-        process._exit_code = 0
-        self.assertRaises(StopIteration, process._stop().send, None)
-        self.assertEqual(exits, [1])
+def EVENTS(process: Process) -> object:
+    """The observer that a process gives twistd."""
+    return process._observer
+
+
+class WorkerCommandTests(SynchronousTestCase):
+    """How a worker is started."""
+
+    def test_it_says_where_the_settings_are(self) -> None:
+        """By an absolute path, since a worker may be started elsewhere."""
+        command = tap.worker_command(3, "x.toml")
+        self.assertEqual(command[0], sys.executable)
+        at = command.index("--config")
+        self.assertEqual(
+            command[at + 1 :], [os.path.abspath("x.toml"), "--worker", "3"]
+        )
+        self.assertNotIn("--config", tap.worker_command(0, None))
+
+    def test_it_imports_from_where_we_do(self) -> None:
+        """Not from the working directory, unless we do."""
+        for path, flag in ((["/lib"], True), ([""], False), ([os.getcwd()], False)):
+            self.patch(sys, "path", path)
+            self.assertEqual("-P" in tap.worker_command(0, None), flag)

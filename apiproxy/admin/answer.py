@@ -1,11 +1,25 @@
 """What a port answers itself."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from attrs import frozen
+from twisted.internet.defer import Deferred
 
 JSON = b"application/json"
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+# Any: a Deferred is invariant, so that one of a Report would be none of what shows it.
+Later: TypeAlias = T | Deferred[Any]
+"""What is there, or will be."""
+
+
+def after(value: Later[T], act: Callable[[T], U]) -> Later[U]:
+    """What becomes of a value, at once if it is there."""
+    return value.addCallback(act) if isinstance(value, Deferred) else act(value)
 
 
 @frozen
@@ -26,7 +40,7 @@ class LocalAnswer:
 class LocalEndpoint(Protocol):
     """Something that is asked by GET or HEAD and changes nothing."""
 
-    def render(self, accept: bytes | None) -> LocalAnswer:
+    def render(self, accept: bytes | None) -> Later[LocalAnswer]:
         """The answer.
 
         Args:

@@ -1,11 +1,12 @@
 """Whether a provider, and apiproxy as a whole, can serve."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from apiproxy.admin.answer import LocalAnswer, json_answer
+from apiproxy.admin.answer import Later, LocalAnswer, after, json_answer
 from apiproxy.providers.base import Provider
 
 
@@ -31,9 +32,20 @@ class ProviderHealth:
         )
 
 
+class Figures(Protocol):
+    """What is told of the whole."""
+
+    @property
+    def keys(self) -> Mapping[str, object]:
+        """Which keys were accepted at start."""
+
+    def summary(self) -> Mapping[str, int]:
+        """A few figures."""
+
+
 @frozen
 class AggregateHealth:
-    """Health of the process: 200 as long as it answers, with what is behind it.
+    """Health of the whole: 200 as long as it answers, with what is behind it.
 
     A container's health check asks this one. That some provider has no key is how it was
     configured, and no reason to be restarted.
@@ -42,18 +54,19 @@ class AggregateHealth:
         providers: all of them.
         version: of apiproxy.
         egress: URL of the egress proxy; None if connections are direct.
-        summary: gives a few figures.
-        key_validation: tells which keys were accepted at start.
+        figures: gives what is told of the whole, now or later.
     """
 
     providers: Sequence[Provider]
     version: str
     egress: str | None
-    summary: Callable[[], Mapping[str, int]]
-    key_validation: Callable[[], Mapping[str, object]] = dict
+    figures: Callable[[], Later[Figures]]
 
-    def render(self, accept: bytes | None) -> LocalAnswer:
+    def render(self, accept: bytes | None) -> Later[LocalAnswer]:
         """The answer, JSON whatever is accepted."""
+        return after(self.figures(), self._shown)
+
+    def _shown(self, figures: Figures) -> LocalAnswer:
         return json_answer(
             200,
             {
@@ -65,8 +78,8 @@ class AggregateHealth:
                     provider.name: provider.not_configured() is None
                     for provider in self.providers
                 },
-                "key_validation": self.key_validation(),
-                "metrics_summary": self.summary(),
+                "key_validation": figures.keys,
+                "metrics_summary": figures.summary(),
             },
         )
 

@@ -5,9 +5,10 @@ rendered is given again for a second. JSON costs next to nothing, and is always 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
-from apiproxy.admin.answer import JSON, LocalAnswer
+from apiproxy.admin.answer import JSON, Later, LocalAnswer, after
 
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -39,28 +40,33 @@ _MAX_ACCEPT = 512
 class Metrics:
     """The figures: JSON, unless ``Accept`` prefers text."""
 
-    def __init__(self, figures: Figures, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self, figures: Callable[[], Later[Figures]], seconds: Callable[[], float]
+    ) -> None:
         """An endpoint.
 
         Args:
-            figures: what to show.
+            figures: gives what to show, now or later.
             seconds: a clock.
         """
         self._figures = figures
         self._seconds = seconds
         self._rendered: dict[bytes, tuple[float, LocalAnswer]] = {}
 
-    def render(self, accept: bytes | None) -> LocalAnswer:
+    def render(self, accept: bytes | None) -> Later[LocalAnswer]:
         """The answer; text may be a second old."""
         form = preferred((accept or b"")[:_MAX_ACCEPT])
-        if form is JSON:
-            return LocalAnswer(200, JSON, self._figures.as_json())
-        now = self._seconds()
         known = self._rendered.get(form)
-        if known is None or now - known[0] >= _FRESH_SECONDS:
-            text = self._figures.as_text(form is OPENMETRICS)
-            known = self._rendered[form] = (now, LocalAnswer(200, form, text))
-        return known[1]
+        if known is not None and self._seconds() - known[0] < _FRESH_SECONDS:
+            return known[1]
+        return after(self._figures(), partial(self._shown, form))
+
+    def _shown(self, form: bytes, figures: Figures) -> LocalAnswer:
+        if form is JSON:
+            return LocalAnswer(200, JSON, figures.as_json())
+        answer = LocalAnswer(200, form, figures.as_text(form is OPENMETRICS))
+        self._rendered[form] = (self._seconds(), answer)
+        return answer
 
 
 def preferred(accept: bytes) -> bytes:

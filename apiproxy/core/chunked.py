@@ -73,6 +73,13 @@ class ChunkedReader:
         if self._line:
             data = self._line + data
             self._line = b""
+        elif self._state is _at_size:
+            end = data.find(b"\r\n", 0, _MAX_SIZE_LINE)
+            # One whole chunk and nothing else, as an event of a stream mostly comes.
+            if end > 0 and data.endswith(b"\r\n"):
+                size = self._parse_size(data[:end])
+                if size and size == len(data) - end - 4:
+                    return data[end + 2 : -2]
         payload: list[bytes] = []
         at = 0
         while not self.ended:
@@ -96,12 +103,12 @@ class ChunkedReader:
         return end
 
     def _parse_size(self, line: bytes) -> int:
+        if _SIZE.fullmatch(line) is not None:
+            return int(line, 16)
         if self._extensions:
             found = _SIZE_WITH_EXTENSION.fullmatch(line)
             if found is not None:
                 return int(found[1], 16)
-        elif _SIZE.fullmatch(line) is not None:
-            return int(line, 16)
         raise ChunkedError("a chunk size is not hexadecimal")
 
     def __repr__(self) -> str:

@@ -230,6 +230,11 @@ class Exchange:
                 self._observers = self._observers.without(observer)
 
     @property
+    def ended_ago(self) -> float:
+        """Seconds since it ended; 0 as long as it has not."""
+        return 0.0 if self.ended is None else self._seconds() - self.ended
+
+    @property
     def age(self) -> float:
         """Seconds since it began, or that it took."""
         return (self._seconds() if self.ended is None else self.ended) - self.started
@@ -242,8 +247,33 @@ class Exchange:
         )
 
 
+class Crowd(Protocol):
+    """Knows how much is under way; exchanges tell it as they tell any observer."""
+
+    @property
+    def phases(self) -> Collection[Phase]:
+        """Those it wants to be told of."""
+
+    @property
+    def live(self) -> int:
+        """Exchanges begun and not yet closed."""
+
+    @property
+    def agents(self) -> int:
+        """Connections of agents, WebSockets included."""
+
+    def agent_came(self) -> None:
+        """One connection more."""
+
+    def agent_left(self) -> None:
+        """One connection fewer."""
+
+    def observe(self, exchange: Exchange) -> None:
+        """Count it in, and out."""
+
+
 class Census:
-    """Counts what is under way in the whole process; the exchanges as an observer.
+    """Counts what is under way in one process that is all there is.
 
     Attributes:
         live: exchanges begun and not yet closed.
@@ -255,6 +285,10 @@ class Census:
     def __init__(self) -> None:
         self.live = 0
         self.agents = 0
+
+    def agent_came(self) -> None:
+        """One connection more."""
+        self.agents += 1
 
     def agent_left(self) -> None:
         """One connection fewer."""

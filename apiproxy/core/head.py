@@ -34,10 +34,12 @@ _STATUS_LINE = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*+))?\r\n"
 )
 _SECRET_OR_UNIQUE = re.compile(
-    rb"auth|cookie|cred|key|pass|protocol|secret|session|sig|token|trace|-id\Z", re.I
+    rb"auth|cookie|cred|key|pass|protocol|secret|session|sig|token|trace|-id\Z|length\Z",
+    re.I,
 )
 _TOKEN_START = re.compile(_TOKEN)
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_LONGEST_LENGTH = 18
+"""Digits of a length; more would be more than any disk holds."""
 
 END = b"\r\n\r\n"
 
@@ -132,7 +134,7 @@ def _split(head: bytes, start: int) -> Fields | None:
     if not head.endswith(b"\r\n"):
         return None
     try:
-        return [_lines[line] for line in head[start:-2].split(b"\r\n")]
+        return list(map(_split_lines, head[start:-2].split(b"\r\n")))
     except _NotALine:
         return None
 
@@ -150,10 +152,11 @@ def _split_line(line: bytes) -> tuple[bytes, bytes]:
 
 def _may_be_kept(line: tuple[bytes, bytes]) -> bool:
     """Whether a line can hold no secret, and may well come again."""
-    return _SECRET_OR_UNIQUE.search(line[0]) is None
+    return _repeating[line[0]]
 
 
-_lines = Memo(_split_line, keep=_may_be_kept)
+_repeating = Memo(lambda name: _SECRET_OR_UNIQUE.search(name) is None, longest=64)
+_split_lines = Memo(_split_line, keep=_may_be_kept).__getitem__
 
 
 def request_length(minor: int, special: Mapping[bytes, list[bytes]]) -> int:
@@ -179,9 +182,14 @@ def request_length(minor: int, special: Mapping[bytes, list[bytes]]) -> int:
         return CHUNKED
     if lengths is None:
         return 0
-    if len(lengths) != 1 or _LENGTH.fullmatch(lengths[0]) is None:
+    if len(lengths) != 1 or not _is_length(lengths[0]):
         raise MalformedRequest("Content-Length must be one decimal number.")
     return int(lengths[0])
+
+
+def _is_length(value: bytes) -> bool:
+    """Whether these are decimal digits, not too many (bytes know no others than ASCII)."""
+    return value.isdigit() and len(value) <= _LONGEST_LENGTH
 
 
 def answer_length(
@@ -198,7 +206,7 @@ def answer_length(
     codings = special.get(b"transfer-encoding")
     lengths = special.get(b"content-length")
     if lengths is not None and (
-        len(set(lengths)) != 1 or _LENGTH.fullmatch(lengths[0]) is None
+        lengths.count(lengths[0]) != len(lengths) or not _is_length(lengths[0])
     ):
         raise UpstreamMalformed("The provider's answer has no single length.")
     if status == 204 and lengths is not None and int(lengths[0]):

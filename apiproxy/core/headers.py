@@ -7,6 +7,8 @@ request id and the agent's own credential are found.
 
 import re
 from functools import lru_cache
+from itertools import compress
+from operator import itemgetter, not_
 
 from apiproxy.core.memo import Memo
 from apiproxy.core.values import Fields
@@ -106,15 +108,17 @@ Special = dict[bytes, list[bytes]]
 """Values of lines that were sorted out, by lower-case name."""
 
 
-_PASSES = b""
+_name = itemgetter(0)
+
+_PASSES = b""  # false, and the only kind that is
 _VANISHES = b"_"  # no name in lower case with "-" for "_" is this
 
 
 def _request_kind(own_slots: frozenset[bytes]) -> Memo[bytes]:
     """Tells of a request line's name what becomes of the line.
 
-    Gives the name in lower case for a line that is sorted out, else ``_PASSES``, or
-    ``_VANISHES`` for a line that is dropped without a word.
+    Gives the name in lower case for a line that is sorted out, ``_VANISHES`` for one that is
+    dropped without a word, and ``_PASSES`` for all others.
     """
     own = own_slots | {slot.replace(b"_", b"-") for slot in own_slots}
 
@@ -149,16 +153,15 @@ def sort_request(
     Returns:
         The lines that pass, and the values of the others by name.
     """
-    kinds = _request_kinds(own_slots)
-    kept: Fields = []
+    kinds = [*map(_request_kinds(own_slots).__getitem__, map(_name, fields))]
+    kept = [*compress(fields, map(not_, kinds))]
     special: Special = {}
-    for line in fields:
-        kind = kinds[line[0]]
-        if kind == _PASSES:
-            kept.append(line)
-        elif kind != _VANISHES:
+    for kind, line in compress(zip(kinds, fields, strict=True), kinds):
+        if kind != _VANISHES:
             special.setdefault(kind, []).append(line[1])
-    return without_connection_options(kept, special), special
+    if b"connection" in special:
+        kept = without_connection_options(kept, special)
+    return kept, special
 
 
 def _answer_kind(name: bytes) -> bytes:
@@ -181,7 +184,7 @@ def sort_answer(fields: Fields) -> tuple[Fields, Special]:
     special: Special = {}
     for line in fields:
         name = _answer_kinds[line[0]]
-        if name == _PASSES:
+        if not name:
             kept.append(line)
             continue
         values = special.setdefault(name, [])
@@ -190,7 +193,9 @@ def sort_answer(fields: Fields) -> tuple[Fields, Special]:
             kept.append((b"x-upstream-request-id", line[1]))
         elif name == b"content-length" and line[1] not in values[:-1]:
             kept.append(line)
-    return without_connection_options(kept, special), special
+    if b"connection" in special:
+        kept = without_connection_options(kept, special)
+    return kept, special
 
 
 def without_connection_options(kept: Fields, special: Special) -> Fields:
@@ -198,8 +203,6 @@ def without_connection_options(kept: Fields, special: Special) -> Fields:
 
     It cannot name the length: an answer without one would run into the next.
     """
-    if b"connection" not in special:
-        return kept
     named = connection_options(special) - _NOT_NAMED
     if not named:
         return kept
@@ -213,7 +216,7 @@ def connection_options(special: Special) -> frozenset[bytes]:
         return _NO_OPTIONS
     if len(values) == 1:
         return _options[values[0]]
-    return frozenset().union(*[_options[value] for value in values])
+    return _NO_OPTIONS.union(*map(_options.__getitem__, values))
 
 
 def _split_options(value: bytes) -> frozenset[bytes]:
@@ -259,4 +262,4 @@ def subprotocols(special: Special) -> list[bytes]:
 
 def join(fields: Fields) -> bytes:
     """The lines as they go on the wire, each ended by CRLF."""
-    return b"".join([b"%b: %b\r\n" % line for line in fields])
+    return b"\r\n".join([*map(b": ".join, fields), b""])

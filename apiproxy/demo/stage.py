@@ -20,8 +20,9 @@ from apiproxy.demo.provider import DemoProvider
 from apiproxy.demo.screen import DemoFailed
 from apiproxy.demo.squid import Squid, SquidBroken, find_squid
 from apiproxy.demo.standin import StandIn
+from apiproxy.listening import PortTaken
 from apiproxy.providers.table import BUILT_IN
-from apiproxy.service import PortTaken, Proxy
+from apiproxy.service import Proxy
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.wire.reactor import Reactor
 

@@ -94,6 +94,7 @@ class Provider:
         settings: the settings that would configure a credential, for the error message.
         defaults: header lines added when the agent sent none of that name (lower case).
         probe: tells whether the key is accepted; None where there is none to be trusted.
+        authority: the ``Host`` upstream sees; the port only where it is not 443.
     """
 
     name: str
@@ -108,10 +109,10 @@ class Provider:
     settings: tuple[str, ...] = ()
     defaults: Fields = field(factory=list)
     probe: Probe | None = None
+    authority: bytes = field(init=False)
 
-    @property
-    def authority(self) -> bytes:
-        """The ``Host`` upstream sees; the port only where it is not 443."""
+    @authority.default
+    def _authority(self) -> bytes:
         host = bracketed(self.host)
         if self.host_port == 443:
             return host.encode("ascii")

@@ -5,6 +5,7 @@ never repeats the value: what was put in the wrong place may well be a secret.
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -65,6 +66,30 @@ def count(least: int) -> Kind:
         return int(text)
 
     return Kind(parse)
+
+
+_MOST_WORKERS = 256
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _parse_workers(text: str) -> int:
+    if text.lower() == "auto":
+        return min(usable_cpus(), _MOST_WORKERS)
+    if not re.fullmatch(r"[0-9]{1,3}", text, re.ASCII) or not (
+        1 <= int(text) <= _MOST_WORKERS
+    ):
+        raise ValueError(f"must be a number from 1 to {_MOST_WORKERS}, or auto")
+    return int(text)
+
+
+WORKERS = Kind(_parse_workers)
+"""A number of processes; ``auto`` for as many as there are CPUs to use."""
 
 
 def seconds(*, zero: bool = False) -> Kind:

@@ -12,6 +12,7 @@ from apiproxy.settings.kinds import (
     PATH,
     PROXY,
     SWITCH,
+    WORKERS,
     Kind,
     count,
     one_of,
@@ -90,6 +91,13 @@ _GENERAL = (
         toml=False,
     ),
     Option(
+        ("APIPROXY_LEAN_DISPATCH",),
+        "lean_dispatch",
+        SWITCH,
+        True,
+        "Serve a socket that is ready without Twisted's log context; needs a restart.",
+    ),
+    Option(
         ("APIPROXY_GRACE_SECONDS",),
         "grace",
         seconds(zero=True),
@@ -102,6 +110,13 @@ _GENERAL = (
         SWITCH,
         True,
         "Whether WebSockets are carried; off answers them with 426.",
+    ),
+    Option(
+        ("APIPROXY_WORKERS",),
+        "workers",
+        WORKERS,
+        1,
+        "Processes that serve, or auto for one on each CPU; Linux only if above 1.",
     ),
 )
 

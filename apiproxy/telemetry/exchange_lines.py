@@ -58,13 +58,12 @@ class ExchangeLines:
 
     def observe(self, exchange: Exchange) -> None:
         """Write a line if this phase has one."""
-        phase = exchange.phase
-        if phase is CLOSED:
-            if exchange.transport == "http":
+        if exchange.transport == "http":
+            if exchange.phase is CLOSED:
                 self._ended(exchange, severity(exchange), "request_complete")
-            else:
-                self._socket_ended(exchange)
-        elif phase is ASKED and exchange.transport == "websocket":
+        elif exchange.phase is CLOSED:
+            self._socket_ended(exchange)
+        else:
             line = self._line(exchange, "info", "websocket_upgrade_start")
             self._log.put("info", line)
 
@@ -79,12 +78,11 @@ class ExchangeLines:
         if not self._log.wants(level):
             return
         line = self._line(exchange, level, event)
-        started = exchange.started
-        answered = exchange.answered
+        started, answered, error = exchange.started, exchange.answered, exchange.error
         line.status = exchange.status
-        if exchange.error is not None:
-            line.error = exchange.error.code
-            line.error_message = exchange.error.message
+        if error is not None:
+            line.error = error.code
+            line.error_message = error.message
         line.duration_ms = _tenths((exchange.ended or started) - started)
         line.queue_ms = _tenths(exchange.queued_seconds)
         line.dial_ms = _tenths(exchange.dial_seconds)
@@ -101,7 +99,7 @@ class ExchangeLines:
         if len(path) > LONGEST_PATH or "?" in path:
             path = self._log.shorten(path.partition("?")[0], LONGEST_PATH)
         return _Line(
-            self._log.stamp(),
+            self._log.stamp(exchange.ended_ago),
             level,
             event,
             exchange.id,
@@ -114,7 +112,7 @@ class ExchangeLines:
 
 def _tenths(seconds: float) -> float:
     """Milliseconds, rounded to a tenth."""
-    return int(seconds * 10_000 + 0.5) / 10
+    return int(seconds * 10_000 + 0.5) / 10 if seconds else 0.0
 
 
 def severity(exchange: Exchange) -> str:

@@ -36,7 +36,7 @@ class LineLog:
     """Makes JSON lines. Nothing in here raises: a log must not break what it reports on.
 
     Attributes:
-        stamp: makes the timestamp of this moment.
+        stamp: makes the timestamp of this moment, or of one that is not long past.
         lost: lines that could not be made or written.
     """
 
@@ -159,9 +159,9 @@ class Stamp:
         self._second = 0
         self._prefix = ""
 
-    def __call__(self) -> str:
-        """The timestamp of this moment."""
-        milliseconds = int(self._now() * 1000) - self._second
+    def __call__(self, ago: float = 0.0) -> str:
+        """The timestamp of the moment so many seconds ago."""
+        milliseconds = int((self._now() - ago) * 1000) - self._second
         if not 0 <= milliseconds < 1000 or not self._prefix:
             second, milliseconds = divmod(self._second + milliseconds, 1000)
             self._prefix = strftime("%Y-%m-%dT%H:%M:%S.", gmtime(second))

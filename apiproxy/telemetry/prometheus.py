@@ -1,4 +1,4 @@
-"""The counters as Prometheus sees them. Imported only when somebody scrapes."""
+"""The figures as Prometheus sees them. Imported only when somebody scrapes."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -12,35 +12,36 @@ from prometheus_client.core import (
 from prometheus_client.openmetrics import exposition as openmetrics_text
 from prometheus_client.registry import Collector
 
-from apiproxy.telemetry.counters import Counters, Histogram, Tally
+from apiproxy.telemetry.report import Report
+from apiproxy.telemetry.tally import Histogram, Tally
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
-def exposition(counters: Counters, openmetrics: bool) -> bytes:
-    """The counters as text.
+def exposition(report: Report, openmetrics: bool) -> bytes:
+    """The figures as text.
 
     Args:
-        counters: what to show.
+        report: what to show.
         openmetrics: OpenMetrics 1.0 rather than Prometheus text 0.0.4.
     """
     # A registry of our own: the global one would add figures of this Python.
     registry = CollectorRegistry()
-    registry.register(CountersCollector(counters))
+    registry.register(ReportCollector(report))
     render = openmetrics_text.generate_latest if openmetrics else generate_latest
     return bytes(render(registry))
 
 
-class CountersCollector(Collector):
-    """Makes metric families of the counters."""
+class ReportCollector(Collector):
+    """Makes metric families of a report."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, report: Report) -> None:
         """Make a collector.
 
         Args:
-            counters: what to show.
+            report: what to show.
         """
-        self._counters = counters
+        self._report = report
 
     def collect(self) -> Iterator[Metric]:
         """All families; one of no provider yet has no samples."""
@@ -94,7 +95,7 @@ class CountersCollector(Collector):
             ("provider", "state"),
             (
                 ((provider, state), number)
-                for provider, state, number in self._counters.upstream_lines()
+                for provider, state, number in self._report.upstream_lines
             ),
         )
 
@@ -109,23 +110,36 @@ class CountersCollector(Collector):
             yield family
 
     def _process(self) -> Iterator[Metric]:
-        counters = self._counters
+        report = self._report
         yield _gauge(
             "build_info",
             "Which apiproxy this is.",
             ("version",),
-            [((counters.version,), 1)],
+            [((report.version,), 1)],
         )
-        yield _gauge("uptime_seconds", "Time since start.", (), [((), counters.uptime)])
+        yield _gauge("uptime_seconds", "Time since start.", (), [((), report.uptime)])
         yield _counter(
             "log_lines_dropped",
             "Log lines lost because nobody read standard output.",
             (),
-            [((), counters.log_lines_dropped())],
+            [((), report.log_lines_dropped)],
+        )
+        yield _gauge("workers", "Processes that serve.", (), [((), report.workers)])
+        yield _counter(
+            "worker_restarts",
+            "Processes that ended unasked and were replaced.",
+            (),
+            [((), report.restarts)],
+        )
+        yield _counter(
+            "worker_silences",
+            "Times that a process did not tell its figures in time.",
+            (),
+            [((), report.silences)],
         )
 
     def _tallies(self) -> Iterable[tuple[str, Tally]]:
-        return self._counters.tallies.items()
+        return self._report.tallies.items()
 
     def _each(self, value: Callable[[Tally], float]) -> Samples:
         return (((provider,), value(tally)) for provider, tally in self._tallies())

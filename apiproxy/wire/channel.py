@@ -99,7 +99,8 @@ class AgentChannel(Protocol):
 
     Attributes:
         request: the request being served, or None.
-        body_left: bytes of its body to come; ``CHUNKED`` for an unknown number.
+        body_left: bytes of its body to come, 0 when it has come whole; ``CHUNKED`` for an
+            unknown number.
         full: whether the agent does not read as fast as we write.
     """
 
@@ -121,11 +122,6 @@ class AgentChannel(Protocol):
         self.body_left = 0
         self.full = False
         self.request: AgentRequest | None = None
-
-    @property
-    def body_ended(self) -> bool:
-        """Whether the body of the present request has come whole."""
-        return self.body_left == 0
 
     @property
     def idle(self) -> bool:
@@ -308,7 +304,10 @@ class AgentChannel(Protocol):
         else:
             if self.body_left:
                 self.request = request  # its body is thrown away as it comes
-            self._advance()
+            if self._buffer:
+                self._advance()
+            else:
+                self._regulate()
 
     def answer_unparsed(self, status: int, fields: Fields, body: bytes) -> None:
         """Answer what could not be read as a request, and close."""
@@ -389,7 +388,9 @@ class AgentChannel(Protocol):
                 self._set_reading(True)
             return  # else whoever serves it holds and releases
         waiting = request is not None or self.full
-        self._set_reading(not waiting or len(self._buffer) <= _MAX_WAITING)
+        reading = not waiting or len(self._buffer) <= _MAX_WAITING
+        if reading != self._reading:
+            self._set_reading(reading)
 
     def _set_reading(self, reading: bool) -> None:
         if reading != self._reading and self._drained is None:

@@ -13,7 +13,7 @@ are not public. Any other reactor is left alone, and so is this one when the swi
 """
 
 import select
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from twisted.python import log
@@ -21,19 +21,8 @@ from twisted.python import log
 _NEEDED = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable")
 
 
-def dispatch_directly(reactor: Any, environ: Mapping[str, str]) -> bool:
-    """Give the reactor the short way.
-
-    Args:
-        reactor: not running yet.
-        environ: ``os.environ``, for the switch.
-
-    Returns:
-        Whether it was given.
-    """
-    switch = environ.get("APIPROXY_LEAN_DISPATCH", "").strip().lower()
-    if switch in ("off", "0", "false", "no"):
-        return False
+def dispatch_directly(reactor: Any) -> bool:
+    """Give the reactor, which is not running yet, the short way; whether it has got it."""
     if not all(hasattr(reactor, name) for name in _NEEDED):
         return False
     if type(reactor._poller).__name__ != "epoll":

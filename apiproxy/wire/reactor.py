@@ -2,8 +2,11 @@
 
 from twisted.internet.interfaces import (
     IReactorCore,
+    IReactorFDSet,
     IReactorFromThreads,
     IReactorPluggableNameResolver,
+    IReactorProcess,
+    IReactorSocket,
     IReactorTCP,
     IReactorTime,
     IReactorUNIX,
@@ -19,3 +22,7 @@ class Reactor(
     IReactorUNIX,
 ):
     """A reactor: sockets, names, time, a beginning and an end."""
+
+
+class WorkersReactor(Reactor, IReactorFDSet, IReactorProcess, IReactorSocket):
+    """A reactor that can also start processes and take sockets from elsewhere."""

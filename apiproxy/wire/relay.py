@@ -141,7 +141,7 @@ class Relay:
         line.begin(self, self._ask.method)
         if self._channel.full:
             line.pause()
-        body, ended = self._body or [], self._request.body_ended
+        body, ended = self._body or [], self._channel.body_left == 0
         if not line.used or not self._may_keep(self._body_bytes):
             self._drop_body()
         if body or ended:
@@ -232,8 +232,9 @@ class Relay:
     def _drop_body(self) -> None:
         """There will be no second try."""
         self._body = None
-        self._route.pool.replay.give(self._reserved)
-        self._reserved = 0
+        if self._reserved:
+            self._route.pool.replay.give(self._reserved)
+            self._reserved = 0
 
     def body_ended(self) -> None:
         """The request's body is complete."""
@@ -267,7 +268,7 @@ class Relay:
     def line_full(self) -> None:
         """Upstream does not read as fast as the agent sends."""
         self._upstream_full = True
-        if not self._request.body_ended:
+        if self._channel.body_left:
             self._channel.hold()
 
     def line_ready(self) -> None:
@@ -384,7 +385,7 @@ class Relay:
         )
         if self._body is not None and self._is_old():
             self._drop_body()
-        body_ended = self._request.body_ended
+        body_ended = self._channel.body_left == 0
         moved = (exchange.bytes_up, exchange.bytes_down, exchange.phase, body_ended)
         idle = self._stall.seconds((*moved, full, self._upstream_full), now)
         if full:

@@ -43,16 +43,13 @@ class Channel(typing.Protocol):
     """The connection a request came on, as whoever serves it sees it.
 
     Attributes:
-        body_left: bytes of the body to come; ``CHUNKED`` for an unknown number.
+        body_left: bytes of the body to come, 0 when it has come whole; ``CHUNKED`` for an
+            unknown number.
         full: whether the agent does not read as fast as we write.
     """
 
     body_left: int
     full: bool
-
-    @property
-    def body_ended(self) -> bool:
-        """Whether the body has come whole."""
 
     def take_first_body(self) -> bytes:
         """What of a counted body came with its head; asked once, at the beginning."""
@@ -129,16 +126,11 @@ class AgentRequest:
         """Whether this is a WebSocket handshake."""
         return b"upgrade" in self.special and wants_websocket(self.special)
 
-    @property
-    def body_ended(self) -> bool:
-        """Whether the whole body has come."""
-        return self.channel.body_ended
-
     def want_body(self) -> None:
         """Tell an agent that waits for it to send the body (RFC 9110, section 10.1.1)."""
         if self._expects:
             self._expects = False
-            if not self.channel.body_ended:
+            if self.channel.body_left:
                 self.channel.write(_CONTINUE)
 
     def make_head(self, status: int, reason: bytes, fields: Fields) -> bytes:
@@ -149,15 +141,13 @@ class AgentRequest:
             reason: the phrase.
             fields: all lines but ``Connection``, framing included.
         """
-        if self.keep and not self._can_drain():
+        if self.keep and self.channel.body_left and not self._can_drain():
             self.keep = False
         close = b"" if self.keep else b"Connection: close\r\n"
         return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, join(fields), close)
 
     def _can_drain(self) -> bool:
         """Whether the rest of the body is known to be short, so that we can wait for it."""
-        if self.channel.body_ended:
-            return True
         return not self._expects and 0 <= self.channel.body_left <= MAX_DRAINED
 
     def answer(self, status: int, fields: Fields, body: bytes) -> None:

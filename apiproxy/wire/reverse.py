@@ -15,6 +15,7 @@ from apiproxy.core.exchange import Exchange
 from apiproxy.core.handshake import check_handshake
 from apiproxy.core.head import CHUNKED
 from apiproxy.core.headers import request_id
+from apiproxy.core.memo import Memo
 from apiproxy.core.target import split_target, upstream_target
 from apiproxy.core.values import Ask
 from apiproxy.wire.relay import Relay
@@ -52,6 +53,8 @@ class ProviderResource(ReverseProxyResource):
             provider.host, provider.host_port, b"", reactor=None
         )
         self._listener = listener
+        self._base_path = provider.base_path
+        self._targets = Memo(self._target)
 
     def render(self, request: AgentRequest) -> int:
         """Begin the exchange that this request asks for, or refuse it."""
@@ -61,11 +64,10 @@ class ProviderResource(ReverseProxyResource):
             self._listener.refuse(request, error)
             return NOT_DONE_YET
         route = self._listener.route
-        agents_path, _ = split_target(request.head.target)
         exchange = route.exchange(
             request_id(request.special) or route.new_id(),
             ask.method,
-            agents_path,
+            split_target(request.head.target)[0],
             websocket=ask.upgrade,
         )
         kind = Upgrade if ask.upgrade else Relay
@@ -90,6 +92,11 @@ class ProviderResource(ReverseProxyResource):
             or exchange.ask(ask, route.guards)
         )
 
+    def _target(self, target: bytes) -> tuple[bytes, bytes]:
+        """The target for upstream, and its path."""
+        target = upstream_target(target, self._base_path)
+        return target, split_target(target)[0]
+
     def _read(self, request: AgentRequest) -> Ask:
         """What the agent asks of the provider.
 
@@ -99,8 +106,14 @@ class ProviderResource(ReverseProxyResource):
         head, provider = request.head, self._listener.route.provider
         if head.method.upper() in _REFUSED_METHODS:
             raise MethodRefused
-        target = upstream_target(head.target, provider.base_path)
-        path, _ = split_target(target)
+        if provider.base_path != self._base_path:  # a new configuration is in force
+            self._base_path = provider.base_path
+            self._targets.clear()
+        known = (
+            b"?" not in head.target
+        )  # a query might hold a secret, which is not kept
+        targets = self._targets.__getitem__ if known else self._target
+        target, path = targets(head.target)
         upgrade = request.wants_websocket
         if upgrade:
             check_handshake(head.method, head.minor, request.length, request.special)

@@ -7,8 +7,8 @@ from attrs import define, field
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import (
     NOBODY,
-    Census,
     Complain,
+    Crowd,
     Exchange,
     Guard,
     Observers,
@@ -61,7 +61,7 @@ class Route:
     watch: Watch
     handshakes: Handshakes
     complain: Complain
-    census: Census
+    census: Crowd
     retried: Callable[[], None] = lambda: None
     draining: bool = field(default=False, init=False)
     bridges: set[Bridge] = field(factory=set, init=False)

@@ -5,8 +5,8 @@ local endpoints if the target is exactly theirs, else the provider's.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.web.resource import IResource
 from twisted.web.server import Site
@@ -14,29 +14,10 @@ from twisted.web.server import Site
 from apiproxy.core.errors import InternalError, Overloaded, ProxyError, ShuttingDown
 from apiproxy.core.headers import request_id as agents_id
 from apiproxy.wire.channel import AgentChannel
+from apiproxy.wire.local import Endpoint, Local, Waiting
 from apiproxy.wire.request import AgentRequest
 from apiproxy.wire.reverse import ProviderResource
 from apiproxy.wire.route import Route
-
-
-class Local(Protocol):
-    """A local endpoint's answer."""
-
-    @property
-    def status(self) -> int:
-        """HTTP status."""
-
-    @property
-    def content_type(self) -> bytes:
-        """Media type."""
-
-    @property
-    def body(self) -> bytes:
-        """The body."""
-
-
-Endpoint = Callable[[bytes | None], Local]
-"""Renders a local endpoint for the value of ``Accept``, None when there is none."""
 
 Refused = Callable[[str, str, ProxyError], None]
 """Told of a request refused before it became an exchange: id, provider, error."""
@@ -112,6 +93,13 @@ class ProviderSite(Site):
             (v for name, v in request.fields if name.lower() == b"accept"), None
         )
         local = endpoint(accept)
+        if isinstance(local, Deferred):
+            Waiting(self, request, local)
+        else:
+            self.answer(request, local)
+
+    def answer(self, request: AgentRequest, local: Local) -> None:
+        """Give a local answer."""
         fields = [
             (b"Content-Type", local.content_type),
             (b"Cache-Control", b"no-store"),
@@ -146,7 +134,7 @@ class ProviderSite(Site):
 
     def channel_made(self, channel: AgentChannel) -> None:
         """An agent connected."""
-        self.route.census.agents += 1
+        self.route.census.agent_came()
         self.channels.add(channel)
         self.route.watch.add(channel)
 

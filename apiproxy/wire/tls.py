@@ -204,7 +204,9 @@ class TlsLine(Protocol):
                     self._goodbye = True
                     break
                 data.append(piece)
-                if not incoming.pending and not self._tls.pending():
+                if (
+                    not incoming.pending
+                ):  # and nothing in OpenSSL: _READ is over a record
                     break
         except ssl.SSLWantReadError:
             pass
@@ -246,7 +248,7 @@ class TlsLine(Protocol):
             return
         if len(data) <= _RECORD:
             self._tls.write(data)
-            self._flush()
+            self._send(self._outgoing.read())
             return
         view = memoryview(data)
         for at in range(0, len(data), _RECORD):

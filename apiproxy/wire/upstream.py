@@ -244,9 +244,13 @@ class UpstreamLine(Protocol):
     def _begin_answer(self, sink: AnswerSink, head: AnswerHead, rest: bytes) -> None:
         fields, special = sort_answer(head.fields)
         self._frame(head, special)
-        sink.answer_began(Answer(head.status, head.reason, fields), self._left)
-        if self._sink is sink and (rest or self._left == 0):
-            self._take(sink, rest)
+        left = self._left
+        sink.answer_began(Answer(head.status, head.reason, fields), left)
+        if self._sink is sink and (rest or left == 0):
+            if len(rest) == left:  # all of it, as short answers mostly come
+                self._take_counted(sink, rest)
+            else:
+                self._take(sink, rest)
         if self._sink is sink:
             sink.answer_turn()
 

@@ -4,6 +4,7 @@ import msgspec
 from hypothesis import given, settings, strategies
 from twisted.trial.unittest import SynchronousTestCase
 
+from apiproxy.admin.answer import LocalAnswer
 from apiproxy.admin.health import AggregateHealth, ProviderHealth, shown_proxy
 from apiproxy.credentials.static import StaticSource
 from apiproxy.providers.base import Credential, Provider
@@ -54,6 +55,16 @@ class ProviderHealthTests(SynchronousTestCase):
         self.assertEqual(ProviderHealth(dry).render(None).status, 503)
 
 
+class Figures:
+    """A few."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, object] = {}
+
+    def summary(self) -> dict[str, int]:
+        return {"total_requests": 3}
+
+
 class AggregateHealthTests(SynchronousTestCase):
     """The whole process."""
 
@@ -63,12 +74,13 @@ class AggregateHealthTests(SynchronousTestCase):
             (provider("openai", 10000), provider("gemini", 10003, key=None)),
             version="1.2.3",
             egress=egress,
-            summary=lambda: {"total_requests": 3},
+            figures=Figures,
         )
 
     def test_body(self) -> None:
         """It is healthy as long as it answers, and says who can serve."""
         answer = self.health("http://squid:3128").render(None)
+        assert isinstance(answer, LocalAnswer)
         self.assertEqual(answer.status, 200)
         self.assertEqual(
             msgspec.json.decode(answer.body),
@@ -85,7 +97,9 @@ class AggregateHealthTests(SynchronousTestCase):
 
     def test_no_secret(self) -> None:
         """Neither keys nor the password of the egress proxy are in it."""
-        body = self.health("http://agent:hunter22@squid:3128").render(None).body
+        answer = self.health("http://agent:hunter22@squid:3128").render(None)
+        assert isinstance(answer, LocalAnswer)
+        body = answer.body
         self.assertNotIn(KEY, body)
         self.assertNotIn(b"hunter22", body)
         self.assertNotIn(b"agent", body)

@@ -1,11 +1,13 @@
 """JSON or text, by what the client wants."""
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.admin.answer import JSON
+from apiproxy.admin.answer import JSON, LocalAnswer
 from apiproxy.admin.metrics import OPENMETRICS, TEXT, Metrics, preferred
 from apiproxy.telemetry.counters import Counters
+from apiproxy.telemetry.report import Report
 
 PROMETHEUS = (
     b"application/openmetrics-text;version=1.0.0;q=0.5,"
@@ -46,7 +48,8 @@ class MetricsTests(SynchronousTestCase):
         """Status, type and body."""
         clock = Clock()
         counters = Counters(now=clock.seconds, version="1.2.3")
-        answer = Metrics(counters, clock.seconds).render(accept)
+        answer = Metrics(counters.report, clock.seconds).render(accept)
+        assert isinstance(answer, LocalAnswer)
         return answer.status, answer.content_type, answer.body
 
     def test_json_by_default(self) -> None:
@@ -65,13 +68,34 @@ class MetricsTests(SynchronousTestCase):
         """It is given again for a second; JSON is always fresh."""
         clock = Clock()
         counters = Counters(now=clock.seconds, version="1.2.3")
-        metrics = Metrics(counters, clock.seconds)
+        metrics = Metrics(counters.report, clock.seconds)
         first = metrics.render(b"text/plain")
         clock.advance(0.9)
         self.assertIs(metrics.render(b"text/plain" + b"," * 9999), first)
         self.assertIsNot(metrics.render(None), metrics.render(None))
         clock.advance(0.1)
         self.assertIsNot(metrics.render(b"text/plain"), first)
+
+    def test_figures_that_come_later(self) -> None:
+        """The answer comes then; text of theirs is given again for a second, too."""
+        clock = Clock()
+        counters = Counters(now=clock.seconds, version="1.2.3")
+        asked: list[Deferred[Report]] = []
+
+        def figures() -> Deferred[Report]:
+            asked.append(Deferred())
+            return asked[-1]
+
+        metrics = Metrics(figures, clock.seconds)
+        answer = metrics.render(b"text/plain")
+        assert isinstance(answer, Deferred)
+        self.assertNoResult(answer)
+        asked[0].callback(counters.report())
+        first = self.successResultOf(answer)
+        self.assertIn(b"apiproxy_uptime_seconds 0.0", first.body)
+        self.assertIs(metrics.render(b"text/plain"), first)
+        clock.advance(1)
+        self.assertIsInstance(metrics.render(b"text/plain"), Deferred)
 
     def test_openmetrics(self) -> None:
         """Who asks for OpenMetrics gets OpenMetrics."""

@@ -31,7 +31,7 @@ class Loop:
 
     def __init__(self) -> None:
         self.reactor: Any = EPollReactor()
-        dispatch_directly(self.reactor, {})
+        dispatch_directly(self.reactor)
         self._look = select.poll()
         self._look.register(self.reactor._poller.fileno(), select.POLLIN)
 

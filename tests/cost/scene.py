@@ -86,6 +86,7 @@ class Scene:
         loop: that apiproxy runs on.
         agent: the agent's socket.
         provider: the provider's end of the line.
+        proxy: apiproxy.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -118,8 +119,8 @@ class Scene:
             environ, None, lambda path: Path(path).read_bytes(), lambda: "an-id"
         )
         log = LineLog(self._sink.write, level="info", now=time.time)
-        proxy = Proxy(settings, self.loop.reactor, log, tick=_NEVER)
-        return proxy.sites["openai"]
+        self.proxy = Proxy(settings, self.loop.reactor, log, tick=_NEVER)
+        return self.proxy.sites["openai"]
 
     def accept(self) -> None:
         """Take the tunnel that apiproxy opens."""

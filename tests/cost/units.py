@@ -69,6 +69,7 @@ def _request(scene: Scene) -> Unit:
     def once(counting: Counting) -> None:
         scene.up(asked, counting)
         scene.down(answered, counting)
+        counting(lambda: scene.proxy.flush())  # else it comes when it is due
 
     return once
 

@@ -36,9 +36,10 @@ from apiproxy.credentials.static import StaticSource
 from apiproxy.providers.base import Credential, Provider
 from apiproxy.providers.dialects import OpenAIDialect
 from apiproxy.wire.channel import AgentChannel
+from apiproxy.wire.local import Endpoint, Local
 from apiproxy.wire.pool import Pool
 from apiproxy.wire.route import Route
-from apiproxy.wire.site import Endpoint, ProviderSite
+from apiproxy.wire.site import ProviderSite
 from apiproxy.wire.upstream import UpstreamLine
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.websocket import Handshakes
@@ -479,7 +480,7 @@ class BenchCase(SynchronousTestCase):
         self.assertEqual(json.loads(body)["error"]["code"], code)
 
 
-def local(status: int, body: bytes) -> Endpoint:
+def local(status: int, body: bytes) -> Callable[[bytes | None], Local]:
     """A local endpoint that answers this."""
 
     class _Local:

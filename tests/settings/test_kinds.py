@@ -1,5 +1,6 @@
 """How values are written, and what is refused without being repeated."""
 
+import os
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,11 +14,13 @@ from apiproxy.settings.kinds import (
     PROXY,
     SOCKET,
     SWITCH,
+    WORKERS,
     Kind,
     count,
     one_of,
     seconds,
     size,
+    usable_cpus,
 )
 
 
@@ -52,6 +55,26 @@ class KindTests(SynchronousTestCase):
     def test_counts(self) -> None:
         """A count is a whole number, and not too small."""
         self.check(count(2), {"2": 2, "007": 7}, "|1|-3|2.0|x|٣|9999999999")
+
+    def test_workers(self) -> None:
+        """A number of processes, or as many as there are CPUs that we may use."""
+        self.patch(os, "sched_getaffinity", lambda pid: {0, 2, 5})
+        good = {"1": 1, "4": 4, "256": 256, "auto": 3, "AUTO": 3}
+        self.check(WORKERS, good, "|0|-1|257|1000|two|2.0|٣")
+        self.patch(os, "sched_getaffinity", lambda pid: range(1000))
+        self.assertEqual(WORKERS.parse("auto"), 256)
+
+    def test_cpus_elsewhere(self) -> None:
+        """Where a system does not say which a process may use, all of them."""
+        name = "sched_getaffinity"
+        if hasattr(os, name):
+            known = getattr(os, name)
+            delattr(os, name)
+            self.addCleanup(setattr, os, name, known)
+        self.patch(os, "cpu_count", lambda: 7)
+        self.assertEqual(usable_cpus(), 7)
+        self.patch(os, "cpu_count", lambda: None)
+        self.assertEqual(usable_cpus(), 1)
 
     def test_seconds(self) -> None:
         """A time is in seconds; zero only where nothing can be meant by it."""

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.core.errors import AgentGone, EgressDenied, NotConfigured, ProxyError
 from apiproxy.core.exchange import Exchange, Observers, Transport
 from apiproxy.core.values import Answer
-from apiproxy.telemetry.counters import REQUEST_SECONDS, Counters, Histogram
+from apiproxy.telemetry.counters import Counters
+from apiproxy.telemetry.tally import REQUEST_SECONDS, Histogram
 
 
 class CountersTestCase(SynchronousTestCase):
@@ -61,7 +62,7 @@ class CountersTestCase(SynchronousTestCase):
         """The JSON, decoded."""
         self.assertEqual(self.complaints, [])
         decoded: dict[str, dict[str, object]] = msgspec.json.decode(
-            self.counters.as_json()
+            self.counters.report().as_json()
         )
         return decoded
 
@@ -73,7 +74,7 @@ class CountersTests(CountersTestCase):
         """Keys appear after first use."""
         self.clock.advance(12.9)
         self.assertEqual(
-            self.counters.as_json(),
+            self.counters.report().as_json(),
             b'{"counters":{},"histograms":{},"gauges":{"uptime_seconds":12}}',
         )
 
@@ -211,7 +212,7 @@ class CountersTests(CountersTestCase):
     def test_summary(self) -> None:
         """The aggregate health has the figures of all providers together."""
         self.assertEqual(
-            self.counters.summary(),
+            self.counters.report().summary(),
             {
                 "total_requests": 0,
                 "total_errors": 0,
@@ -223,7 +224,7 @@ class CountersTests(CountersTestCase):
         self.carry(seconds=0.2, provider="gemini", error=AgentGone())
         self.begin()
         self.assertEqual(
-            self.counters.summary(),
+            self.counters.report().summary(),
             {
                 "total_requests": 2,
                 "total_errors": 1,
@@ -234,8 +235,10 @@ class CountersTests(CountersTestCase):
 
     def test_text(self) -> None:
         """The figures can be had as text, in either format."""
-        self.assertIn(b"apiproxy_uptime_seconds 0.0\n", self.counters.as_text())
-        self.assertTrue(self.counters.as_text(True).endswith(b"# EOF\n"))
+        self.assertIn(
+            b"apiproxy_uptime_seconds 0.0\n", self.counters.report().as_text()
+        )
+        self.assertTrue(self.counters.report().as_text(True).endswith(b"# EOF\n"))
 
     def test_prometheus_is_not_imported_for_counting(self) -> None:
         """The library is cold: a process that is not scraped never loads it."""

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import Collector
 
 from apiproxy.core.errors import AgentGone
-from apiproxy.telemetry.prometheus import CountersCollector
+from apiproxy.telemetry.prometheus import ReportCollector
 from tests.telemetry.test_counters import CountersTestCase
 
 Labels = dict[str, str]
@@ -20,7 +20,7 @@ class PrometheusTests(CountersTestCase):
         """All samples by name, as Prometheus parses them."""
         self.assertEqual(self.complaints, [])
         found: dict[str, list[tuple[Labels, float]]] = {}
-        for family in parse_text(self.counters.as_text().decode()):
+        for family in parse_text(self.counters.report().as_text().decode()):
             for sample in family.samples:
                 found.setdefault(sample.name, []).append((sample.labels, sample.value))
         return found
@@ -34,6 +34,9 @@ class PrometheusTests(CountersTestCase):
                 "apiproxy_build_info": [({"version": "1.2.3"}, 1)],
                 "apiproxy_uptime_seconds": [({}, 3)],
                 "apiproxy_log_lines_dropped_total": [({}, 0)],
+                "apiproxy_workers": [({}, 1)],
+                "apiproxy_worker_restarts_total": [({}, 0)],
+                "apiproxy_worker_silences_total": [({}, 0)],
             },
         )
 
@@ -120,7 +123,7 @@ class PrometheusTests(CountersTestCase):
     def test_openmetrics(self) -> None:
         """The OpenMetrics form is complete and parses."""
         self.carry()
-        text = self.counters.as_text(True).decode()
+        text = self.counters.report().as_text(True).decode()
         self.assertTrue(text.endswith("# EOF\n"))
         names = [family.name for family in parse_openmetrics(text)]
         self.assertIn("apiproxy_requests", names)
@@ -128,6 +131,6 @@ class PrometheusTests(CountersTestCase):
 
     def test_collector(self) -> None:
         """The collector can be registered with a registry of somebody else."""
-        collector: Collector = CountersCollector(self.counters)
+        collector: Collector = ReportCollector(self.counters.report())
         for family in collector.collect():
             self.assertTrue(family.name.startswith("apiproxy_"))

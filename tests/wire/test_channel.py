@@ -3,7 +3,7 @@
 from apiproxy.core.errors import InternalError
 from apiproxy.core.limits import Limits, MiB
 from apiproxy.wire.channel import AgentChannel
-from apiproxy.wire.site import Local
+from apiproxy.wire.local import Local
 from tests.kit.memory import (
     Agent,
     Bench,

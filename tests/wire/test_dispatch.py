@@ -54,7 +54,7 @@ class DispatchTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor: Any = EPollReactor()
         self.addCleanup(self.reactor._poller.close)
-        self.assertTrue(dispatch_directly(self.reactor, {}))
+        self.assertTrue(dispatch_directly(self.reactor))
 
     def watched(self) -> Watched:
         """A socket that the reactor reads."""
@@ -131,17 +131,10 @@ class DispatchTests(SynchronousTestCase):
 
 
 class SwitchTests(SynchronousTestCase):
-    def test_switched_off(self) -> None:
-        """The reactor is as Twisted made it."""
-        reactor: Any = EPollReactor()
-        self.addCleanup(reactor._poller.close)
-        self.assertFalse(dispatch_directly(reactor, {"APIPROXY_LEAN_DISPATCH": " Off"}))
-        self.assertNotIn("doIteration", vars(reactor))
-
     def test_other_reactors(self) -> None:
         """They are left alone."""
         for reactor in (SelectReactor(), object(), os):
-            self.assertFalse(dispatch_directly(reactor, {}))
+            self.assertFalse(dispatch_directly(reactor))
 
     def test_an_epoll_of_another_make(self) -> None:
         """What only looks alike is left alone."""
@@ -149,4 +142,4 @@ class SwitchTests(SynchronousTestCase):
         class Alike:
             _poller = _selectables = _doReadOrWrite = _disconnectSelectable = None
 
-        self.assertFalse(dispatch_directly(Alike(), {}))
+        self.assertFalse(dispatch_directly(Alike()))

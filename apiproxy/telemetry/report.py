@@ -1,0 +1,126 @@
+"""What can be told of a process, or of several together: a value that is made when asked for.
+
+Processes that serve together (``apiproxy.workers``) send their reports to one another and add
+them up; a process by itself makes one of what it has counted. Either is shown alike.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from apiproxy.telemetry.tally import Histogram, Tally
+
+_JSON_LIMIT = 30.0  # seconds; the reference's JSON has no bucket above
+
+UpstreamLines = list[tuple[str, str, int]]
+"""Provider, state and number of the lines to upstream, for each state."""
+
+
+class Report(Struct, kw_only=True):
+    """All figures of a moment.
+
+    Attributes:
+        version: of apiproxy.
+        uptime: seconds since start.
+        tallies: figures by provider.
+        upstream_lines: the lines to upstream there are.
+        log_lines_dropped: number of log lines lost so far.
+        keys: what is known of the keys, as ``/health`` shows it.
+        workers: processes that serve.
+        restarts: how many of them were replaced.
+        silences: how often one did not tell its figures in time.
+    """
+
+    version: str
+    uptime: float
+    tallies: dict[str, Tally] = {}
+    upstream_lines: UpstreamLines = []
+    log_lines_dropped: int = 0
+    keys: dict[str, object] = {}
+    workers: int = 1
+    restarts: int = 0
+    silences: int = 0
+
+    def include(self, other: "Report") -> None:
+        """Add what another process has counted, and what goes on there."""
+        for provider, tally in other.tallies.items():
+            self.tallies.setdefault(provider, Tally()).include(tally)
+        lines = {(provider, state): n for provider, state, n in self.upstream_lines}
+        for provider, state, number in other.upstream_lines:
+            lines[provider, state] = lines.get((provider, state), 0) + number
+        self.upstream_lines = [(*key, number) for key, number in lines.items()]
+        self.log_lines_dropped += other.log_lines_dropped
+
+    def end(self) -> None:
+        """The process is gone: what it had counted stays, and nothing goes on there."""
+        self.upstream_lines = []
+        for tally in self.tallies.values():
+            tally.active = tally.sockets = 0
+
+    def summary(self) -> dict[str, int]:
+        """The figures of all providers together, for the aggregate health."""
+        tallies = self.tallies.values()
+        timed = sum(tally.duration.count for tally in tallies)
+        seconds = sum(tally.duration.sum for tally in tallies)
+        return {
+            "total_requests": sum(sum(tally.requests.values()) for tally in tallies),
+            "total_errors": sum(sum(tally.errors.values()) for tally in tallies),
+            "active_requests": sum(tally.active for tally in tallies),
+            "avg_latency_ms": round(seconds * 1000 / timed) if timed else 0,
+        }
+
+    def as_json(self) -> bytes:
+        """Everything as the JSON that users of the Node sidecar know."""
+        active = {provider: tally.active for provider, tally in self.tallies.items()}
+        durations = {
+            provider: _json_histogram(tally.duration)
+            for provider, tally in self.tallies.items()
+            if tally.duration.count
+        }
+        gauges: dict[str, object] = {"active_requests": active} if active else {}
+        return msgspec.json.encode(
+            {
+                "counters": self._json_counters(),
+                "histograms": {"request_duration_ms": durations} if durations else {},
+                "gauges": gauges | {"uptime_seconds": int(self.uptime)},
+            }
+        )
+
+    def as_text(self, openmetrics: bool = False) -> bytes:
+        """Everything as Prometheus text, or as OpenMetrics text."""
+        from apiproxy.telemetry.prometheus import exposition
+
+        return exposition(self, openmetrics)
+
+    def _json_counters(self) -> dict[str, int]:
+        counters: dict[str, int] = {}
+        for provider, tally in self.tallies.items():
+            for (method, hundreds), number in tally.requests.items():
+                counters[f"requests_total:{provider}:{method}:{hundreds}xx"] = number
+            for name, number in (
+                ("requests_errors_total", sum(tally.errors.values())),
+                ("request_bytes_total", tally.bytes_up),
+                ("response_bytes_total", tally.bytes_down),
+                ("connects_total", tally.connects),
+                ("retries_total", tally.retries),
+            ):
+                if number:
+                    counters[f"{name}:{provider}"] = number
+        return counters
+
+
+def _json_histogram(histogram: Histogram) -> dict[str, object]:
+    buckets: dict[str, int] = {}
+    below = 0
+    for bound, number in zip(histogram.bounds, histogram.bins, strict=False):
+        below += number
+        if bound <= _JSON_LIMIT:
+            buckets[f"{bound * 1000:g}"] = below
+    buckets["+Inf"] = histogram.count
+    figures: dict[str, object] = {
+        name: round(histogram.quantile(share, _JSON_LIMIT) * 1000)
+        for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
+    }
+    figures["count"] = histogram.count
+    figures["sum"] = round(histogram.sum * 1000)
+    figures["buckets"] = buckets
+    return figures

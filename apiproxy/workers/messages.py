@@ -1,0 +1,150 @@
+"""What a front and its workers say to one another.
+
+A message is a struct, encoded as MessagePack with its class's name as the tag, and sent with
+its length in front (four bytes, big-endian). To add one, write its class and put it into
+``MESSAGES``; both sides look up what to do with it by its class, and whoever does not know a
+class that the other may send fails in the test that compares the two.
+
+=============  ======  ==============================================================
+message        to      when
+=============  ======  ==============================================================
+``Ready``      front   the worker can serve
+``Leaving``    front   the worker takes no more connections
+``Asking``     front   somebody asked the worker for the figures of all
+``Telling``    front   the worker's own figures, for a ``Tell``
+``KeysTried``  front   the worker has tried the keys, for a ``TryKeys``
+``Reloaded``   front   the worker has done as ``Reload`` said
+``Drained``    front   the worker has stopped
+``Tell``       worker  the front wants its figures
+``Told``       worker  the figures of all, for an ``Asking``
+``TryKeys``    worker  this worker should find out whether the keys are taken
+``Reload``     worker  there are other settings, and they make sense
+``Drain``      worker  stop in order
+``Hurry``      worker  stop at once
+=============  ======  ==============================================================
+"""
+
+from typing import Any, TypeAlias, Union
+
+import msgspec
+from msgspec import Struct
+
+from apiproxy.telemetry.report import Report
+
+
+class Ready(Struct, tag=True):
+    """The worker can serve."""
+
+
+class Leaving(Struct, tag=True):
+    """The worker takes no more connections."""
+
+
+class Asking(Struct, tag=True):
+    """The worker wants the figures of all.
+
+    Attributes:
+        id: comes back with them.
+    """
+
+    id: int
+
+
+class Telling(Struct, tag=True):
+    """The worker's own figures.
+
+    Attributes:
+        round: of the question.
+        report: the figures.
+    """
+
+    round: int
+    report: Report
+
+
+class KeysTried(Struct, tag=True):
+    """The worker has tried all keys.
+
+    Attributes:
+        keys: what came out, as ``/health`` shows it.
+        refused: whether a provider does not take its key.
+    """
+
+    keys: dict[str, Any]
+    refused: bool
+
+
+class Reloaded(Struct, tag=True):
+    """The worker has put other settings in force, or could not."""
+
+
+class Drained(Struct, tag=True):
+    """The worker has stopped.
+
+    Attributes:
+        in_order: whether all exchanges ended by themselves.
+    """
+
+    in_order: bool
+
+
+class Tell(Struct, tag=True):
+    """The front wants the worker's figures.
+
+    Attributes:
+        round: comes back with them.
+    """
+
+    round: int
+
+
+class Told(Struct, tag=True):
+    """The figures of all.
+
+    Attributes:
+        id: of the question.
+        report: the figures.
+    """
+
+    id: int
+    report: Report
+
+
+class TryKeys(Struct, tag=True):
+    """This worker should find out whether the keys are taken."""
+
+
+class Reload(Struct, tag=True):
+    """There are other settings."""
+
+
+class Drain(Struct, tag=True):
+    """Stop in order."""
+
+
+class Hurry(Struct, tag=True):
+    """Stop at once."""
+
+
+TO_FRONT = (Ready, Leaving, Asking, Telling, KeysTried, Reloaded, Drained)
+TO_WORKER = (Tell, Told, TryKeys, Reload, Drain, Hurry)
+MESSAGES = (*TO_FRONT, *TO_WORKER)
+
+Message: TypeAlias = Struct
+"""One of ``MESSAGES``."""
+
+encode = msgspec.msgpack.Encoder().encode
+"""The bytes of a message."""
+
+# Any: a union made of a tuple is a type at run time only.
+_ANY_MESSAGE: Any = Union[MESSAGES]  # noqa: UP007
+_decoder: "msgspec.msgpack.Decoder[Message]" = msgspec.msgpack.Decoder(_ANY_MESSAGE)
+
+
+def decode(data: bytes) -> Message:
+    """The message that these bytes are.
+
+    Raises:
+        msgspec.MsgspecError: they are none.
+    """
+    return _decoder.decode(data)

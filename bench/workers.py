@@ -1,0 +1,74 @@
+"""What several workers cost together, and how evenly they share the work.
+
+All processes are pinned to the one core that every contestant has, so this is about CPU time
+for each request: of one process by itself, and of two workers with the front that accepts
+for them. It is not about how much more two cores could do.
+"""
+
+import urllib.request
+
+from bench import speech, wrk
+from bench.bout import FAILURES, Bout, Meter
+from bench.peers import Started, start_apiproxy
+from bench.proc import cpu_seconds, family
+
+_NAME = "apiproxy"
+_CONNECTIONS = 32
+
+
+def measure(bout: Bout) -> None:
+    """The rows of workers; only apiproxy takes part."""
+    if _NAME not in bout.contestants:
+        return
+    started: dict[int, Started] = {}
+    try:
+        for count in (1, 2):
+            started[count] = _started(bout, count)
+        for number in range(bout.plan.repeats):
+            for count, one in started.items():
+                bout.say(f"workers, round {number + 1}: {count}")
+                _cost(bout, one, count)
+    except (*FAILURES, OSError) as error:
+        bout.result.absent("workers", _NAME, str(error))
+    finally:
+        for one in started.values():
+            bout.end(one)
+
+
+def _started(bout: Bout, count: int) -> Started:
+    """So many workers that have made their connections and loaded their code."""
+    name, extra = f"{_NAME}-workers-{count}", {"APIPROXY_WORKERS": str(count)}
+    one = start_apiproxy(bout.rig, bout.rig.plain, name, **extra)
+    _wait(one)
+    _load(bout, one, 1)
+    return one
+
+
+def _cost(bout: Bout, one: Started, count: int) -> None:
+    assert one.running is not None
+    one.running.forget_output()
+    below = family(one.running.pid)[1:]
+    before = [cpu_seconds(pid) for pid in below]
+    meter = Meter(one.running)
+    load = _load(bout, one, bout.plan.seconds)
+    bout.result.add(f"workers_{count}", _NAME, meter.seconds() * 1e6 / load.requests)
+    if below:
+        used = [cpu_seconds(p) - b for p, b in zip(below, before, strict=True)]
+        bout.result.add("workers_share", _NAME, 100 * max(used) / sum(used))
+
+
+def _wait(one: Started) -> None:
+    """Until it serves; ports of several workers are bound before there is one."""
+    url = f"http://127.0.0.1:{one.port}/health"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        answer.read()
+
+
+def _load(bout: Bout, one: Started, seconds: float) -> wrk.Load:
+    return wrk.load(
+        f"http://127.0.0.1:{one.port}{speech.PATH}",
+        connections=_CONNECTIONS,
+        seconds=seconds,
+        core=bout.rig.cores.rest,
+        fields=one.fields,
+    )
