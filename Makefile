@@ -1,8 +1,8 @@
 # Every command a person or CI needs. The work is done in scripts/, a few lines each.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check cover cost bench bench-quick bench-peers soak lock news image \
-    agents-codex clean
+.PHONY: help run test test-all check cover cost bench bench-quick bench-docs bench-peers soak lock \
+    news image agents-codex clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list these commands
@@ -32,6 +32,9 @@ bench:  ## measure apiproxy against its peers: one table, and JSON with every sa
 
 bench-quick:  ## its main rows, in less than two minutes
 	@scripts/bench-quick $(ARGS)
+
+bench-docs:  ## put table and pictures of the last run, and of the last soak, into docs/performance.md
+	@scripts/bench-docs
 
 bench-peers:  ## install the peers it compares with, and matplotlib, into .bench/
 	@scripts/bench-peers

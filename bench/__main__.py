@@ -31,7 +31,8 @@ _OUT = Path(__file__).parent.parent / ".bench"
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; the exit code."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have it ignored
+        signal.signal(number, _interrupt)
     try:
         options.do(options)
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from bench.figures import rounds
 from bench.peers import Contestant, Started
 from bench.plan import Plan
-from bench.proc import cpu_seconds
+from bench.proc import core_ticks, cpu_seconds
 from bench.processes import Running, Unavailable
 from bench.result import Result
 from bench.rig import Agents, Rig
@@ -112,6 +112,19 @@ class Bout:
         """Agents that talk to a contestant."""
         with self.rig.agents(started.port, started.tls) as agents:
             yield agents
+
+
+class CoreMeter:
+    """How busy a core is over a while, whoever it works for."""
+
+    def __init__(self, core: int) -> None:
+        self._core = core
+        self._began = core_ticks(core)
+
+    def busy(self) -> float:
+        """Percent of its time since this was made; 0 if the kernel does not say."""
+        busy, ticks = core_ticks(self._core)
+        return 100 * (busy - self._began[0]) / max(1, ticks - self._began[1])
 
 
 class Meter:

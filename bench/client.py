@@ -48,23 +48,38 @@ class Client:
     # What can be asked for.
 
     def open_streams(
-        self, count: int, pace_us: int, fields: dict[str, str]
+        self, count: int, pace_us: int, fields: dict[str, str], going: bool = True
     ) -> dict[str, Any]:
         """Open streams; each has brought its first event when this returns.
 
         Only when all are open do further events begin, evenly spread over one pace.
+
+        Args:
+            count: how many.
+            pace_us: from event to event; 0: there is only the first.
+            fields: header lines beside the usual ones.
+            going: whether further events begin now, or wait for ``go``.
         """
         ask = speech.stream_request(pace_us, fields, held=pace_us > 0)
         began = time.monotonic()
         for number in range(count):
             self._hurry(began, number, count)
-            self._add(self._opened(ask, speech.STAMP.search))
-        if pace_us:
-            self._pace = pace_us
-            with self._connected() as sock:
-                sock.sendall(speech.go_request(fields))
-                read_answer(sock, sock.recv(65536))
+            talk = self._opened(ask, speech.STAMP.search)
+            talk.rest = b""  # the first event is not one of those that are watched
+            self._add(talk)
+        self._pace = pace_us
+        if pace_us and going:
+            self.go(fields)
         return {"open": len(self._talks), "seconds": time.monotonic() - began}
+
+    def go(self, fields: dict[str, str]) -> dict[str, Any]:
+        """Have the streams begin; within a pace from now each must bring something."""
+        with self._connected() as sock:
+            sock.sendall(speech.go_request(fields))
+            for talk in self._talks.values():
+                talk.due = time.monotonic_ns() // 1000
+            read_answer(sock, sock.recv(65536))
+        return {"going": len(self._talks)}
 
     def open_sockets(
         self, count: int, deflate: bool, fields: dict[str, str]
@@ -102,7 +117,7 @@ class Client:
         self._turn(seconds, took)
         count, now = len(late), time.monotonic_ns() // 1000
         if self._pace:
-            dues = [talk.due for talk in self._talks.values() if talk.due]
+            dues = [talk.due for talk in self._talks.values()]
             late += overdue(dues, self._pace, now, _OVERDUE_US)
         return {
             "count": count,

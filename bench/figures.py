@@ -95,7 +95,12 @@ def flatness(by_count: Mapping[int, Sequence[float]]) -> dict[int, float]:
 
 
 def digits(value: float) -> str:
-    """A figure with as many digits as it deserves: three, or all before the point."""
+    """A figure with as many digits as it deserves: three, or all before the point.
+
+    What was counted, an ``int``, has all of its digits and no point.
+    """
+    if isinstance(value, int):
+        return f"{value:,}"
     if value == 0:
         return "0"
     before = math.floor(math.log10(abs(value))) + 1

@@ -1,5 +1,7 @@
 """Plain requests: what they cost and how much later their answers come."""
 
+import contextlib
+
 from bench import speech, wrk
 from bench.bout import Bout, Meter
 from bench.peers import DIRECT, Started
@@ -7,6 +9,7 @@ from bench.ring import Ring, ring
 
 _PACED_MS = 100
 _WARM_SECONDS = 1
+_SLOW_TIMES = 2
 
 
 def measure(bout: Bout) -> None:
@@ -41,11 +44,21 @@ def _warmed(
 ) -> Started:
     """A contestant that has its upstream connections and has loaded its code."""
     one = here.ready(name)
-    _load(bout, one, connections, _WARM_SECONDS, delay_ms)
+    if bout.is_slow(name):  # the first requests may take a gateway seconds
+        with bout.agents_of(one) as agents:
+            fields = dict(one.fields)
+            agents.ask("requests", count=3, pause=0, fresh=False, fields=fields)
+    with contextlib.suppress(wrk.WrkFailed):  # the measurement will say so, too
+        _load(bout, one, connections, _WARM_SECONDS, delay_ms)
     one = here.ready(name)
     if one.running is not None:
         one.running.forget_output()
     return one
+
+
+def _seconds(bout: Bout, name: str) -> float:
+    """Of a measurement; longer for the slow, whose requests cut off at its end weigh more."""
+    return bout.plan.seconds * (_SLOW_TIMES if bout.is_slow(name) else 1)
 
 
 def _cost(bout: Bout, here: Ring, connections: int) -> None:
@@ -54,7 +67,7 @@ def _cost(bout: Bout, here: Ring, connections: int) -> None:
     def cost(number: int, name: str) -> None:
         one = _warmed(bout, here, name, connections)
         meter = Meter(one.running) if one.running is not None else None
-        load = _load(bout, one, connections, bout.plan.seconds)
+        load = _load(bout, one, connections, _seconds(bout, name))
         if connections == 32:
             bout.result.add("rate", name, load.rate)
         if meter is not None:
@@ -73,7 +86,7 @@ def _latency(bout: Bout, here: Ring, connections: int, delay_ms: int) -> None:
 
     def latency(number: int, name: str) -> None:
         one = _warmed(bout, here, name, connections, delay_ms)
-        load = _load(bout, one, connections, bout.plan.seconds, delay_ms)
+        load = _load(bout, one, connections, _seconds(bout, name), delay_ms)
         found[number, name] = (load.shares[50.0], load.shares[99.0])
 
     bout.round_robin(row, here.names(direct=True), latency)

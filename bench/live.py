@@ -1,6 +1,8 @@
 """The provider of streams and WebSockets: TLS, one process, as little Python as possible.
 
-``python -m bench.live PORT IDENTITY.pem`` answers on 127.0.0.1 until it is ended. Its sockets
+``python -m bench.live PORT TUNNELS IDENTITY.pem`` answers on 127.0.0.1 until it is ended: on
+the first port with TLS, on the second with TLS inside a CONNECT tunnel, as if a Squid that
+costs nothing stood in front. Its sockets
 are OpenSSL's own (no memory buffers in between) and readiness comes straight from epoll: a
 paced event costs it about as much as the system call that sends it, so that one core carries
 more streams than any proxy under test, with Squid and the load beside it.
@@ -22,6 +24,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from bench import speech
 from bench.machine import raise_descriptor_limit
@@ -181,10 +184,34 @@ class Line:
             self.send(reply)
 
 
-class Provider:
-    """The listener and all its lines."""
+class Opener:
+    """A connection that asks for a tunnel, to wherever; it ends here."""
 
-    def __init__(self, port: int, identity: str) -> None:
+    def __init__(self, sock: socket.socket, provider: "Provider") -> None:
+        self._sock = sock
+        self._provider = provider
+        self._head = b""
+
+    def ready(self, mask: int) -> None:
+        """Epoll says that something can be done."""
+        try:
+            data = self._sock.recv(4096)
+            self._head += data
+            if self._head.endswith(b"\r\n\r\n"):
+                self._sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                self._provider.secure(self._sock)
+            elif not data:
+                raise ConnectionResetError
+        except BlockingIOError:
+            return
+        except OSError:
+            self._provider.give_up(self._sock)
+
+
+class Provider:
+    """The listeners and all their lines."""
+
+    def __init__(self, port: int, tunnels: int, identity: str) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(identity)
         self._epoll = select.epoll()
@@ -193,20 +220,29 @@ class Provider:
         self._masks: dict[int, int] = {}
         self._paced: list[tuple[int, int, Line]] = []
         self._held: list[Line] = []
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=4096)
-        self._listener.setblocking(False)
-        self._epoll.register(self._listener, select.EPOLLIN)
+        self._listener = self._listening(port)
+        self._tunnels = self._listening(tunnels)
+
+    def _listening(self, port: int) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", port), backlog=4096)
+        listener.setblocking(False)
+        self._epoll.register(listener, select.EPOLLIN)
+        return listener
 
     def serve(self) -> None:
         """Until the process is ended."""
-        listener, ready = self._listener.fileno(), self._ready
+        ready = self._ready
+        listeners = {
+            self._listener.fileno(): partial(self._accept, self._listener, self._line),
+            self._tunnels.fileno(): partial(self._accept, self._tunnels, self._opener),
+        }
         while True:
             wait = self._send_due()
             for number, mask in self._epoll.poll(wait):
-                if number == listener:
-                    self._accept()
-                elif number in ready:
+                if number in ready:
                     ready[number](mask)
+                elif number in listeners:
+                    listeners[number]()
 
     def _send_due(self) -> float:
         """Send what is due; the seconds until the next is, -1 for never."""
@@ -221,20 +257,38 @@ class Provider:
                 heapq.heappop(paced)
         return max(0.0, (paced[0][0] - now) / 1e6) if paced else -1.0
 
-    def _accept(self) -> None:
+    def _accept(
+        self, listener: socket.socket, welcome: Callable[[socket.socket], None]
+    ) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                plain, _ = self._listener.accept()
+                plain, _ = listener.accept()
                 plain.setblocking(False)
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock = self._context.wrap_socket(
-                    plain, server_side=True, do_handshake_on_connect=False
-                )
-                line = Line(sock, self)
-                self._lines[line.number] = line
-                self._ready[line.number] = line.handshake
-                self._masks[line.number] = _READ
-                self._epoll.register(line.number, _READ)
+                self._epoll.register(plain.fileno(), _READ)
+                welcome(plain)  # the number stays, whatever wraps it
+
+    def _line(self, plain: socket.socket) -> None:
+        sock = self._context.wrap_socket(
+            plain, server_side=True, do_handshake_on_connect=False
+        )
+        line = Line(sock, self)
+        self._lines[line.number] = line
+        self._ready[line.number] = line.handshake
+        self._masks[line.number] = _READ
+
+    def _opener(self, plain: socket.socket) -> None:
+        self._ready[plain.fileno()] = Opener(plain, self).ready
+
+    def secure(self, plain: socket.socket) -> None:
+        """A tunnel is open, and TLS begins in it."""
+        self._line(plain)
+
+    def give_up(self, plain: socket.socket) -> None:
+        """Forget a tunnel that was never opened."""
+        del self._ready[plain.fileno()]
+        self._epoll.unregister(plain.fileno())
+        plain.close()
 
     def established(self, line: Line) -> None:
         """Its TLS session is there."""
@@ -261,7 +315,7 @@ class Provider:
         self._held.clear()
         now = time.monotonic_ns() // 1000
         for number, line in enumerate(held):
-            self.pace(line, now + line.pace + line.pace * number // len(held))
+            self.pace(line, now + line.pace * number // len(held))
 
     def drop(self, line: Line) -> None:
         """Forget a line that is gone."""
@@ -273,4 +327,4 @@ class Provider:
 
 if __name__ == "__main__":
     raise_descriptor_limit()
-    Provider(int(sys.argv[1]), sys.argv[2]).serve()
+    Provider(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]).serve()

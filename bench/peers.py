@@ -248,11 +248,20 @@ def _apiproxy_version() -> str:
     return apiproxy.__version__
 
 
+def _squidless(rig: Rig, upstream: int, name: str) -> Started:
+    """Ours with the provider's own tunnels instead of Squid's, as if Squid cost nothing."""
+    tunnels = f"http://127.0.0.1:{rig.tunnels}"
+    return start_apiproxy(rig, upstream, name, HTTPS_PROXY=tunnels)
+
+
 _NO_SOCKETS = "it carries no WebSocket to an endpoint of one's own"
 _REFORMED = {"ws": _NO_SOCKETS, "deflate": _NO_SOCKETS}
 _NODE = (
     "require('./.bench/portkey/node_modules/@portkey-ai/gateway/package.json').version"
 )
+
+SQUIDLESS = Contestant("apiproxy", "apiproxy", _apiproxy_version, _squidless)
+"""Ours in the one row where Squid, on the rig's core, would be the limit and not we."""
 
 DIRECT = Contestant("direct", "no proxy", lambda: "", _direct)
 """The provider itself: what the rig can do at all."""

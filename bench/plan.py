@@ -69,17 +69,17 @@ class Plan:
 FULL = Plan()
 
 QUICK = Plan(
-    repeats=3,
+    repeats=2,
     seconds=1.0,
     parts=frozenset(
         {"http_32", "latency_1", "sse", "ws", "starts", "crowd", "connects"}
     ),
     contestants=("apiproxy", "nginx", "haproxy"),
-    crowd=200,
+    crowd=100,
     crowd_repeats=1,
-    quiet=2.0,
-    starts=2,
-    sequence=1_000,
+    quiet=1.0,
+    starts=1,
+    sequence=500,
 )
 
 SMOKE = Plan(

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 _ROOT = Path(__file__).parent.parent
 _PYTHON = _ROOT / ".bench" / "venv" / "bin" / "python"
 _FLAT = 1.2
+_LONG_SECONDS = 900
 _COLORS = {"apiproxy": "#1f5fa8", "nginx": "#7a7a7a"}
 _PALE = "#c9d9ec"
 
@@ -101,9 +102,9 @@ def load_line(
 
 
 def trend(samples: Sequence[Mapping[str, float]]) -> float | None:
-    """Megabytes gained in an hour, after the first quarter; None: too few samples."""
+    """Megabytes gained in an hour, after the first quarter; None: too short to tell."""
     settled = samples[len(samples) // 4 :]
-    if len(settled) < 3:
+    if len(settled) < 3 or settled[-1]["at"] - settled[0]["at"] < _LONG_SECONDS:
         return None
     fit = statistics.linear_regression(
         [sample["at"] / 3600 for sample in settled],

@@ -90,6 +90,21 @@ def descriptors(pid: int, root: Path = _PROC) -> int:
         return 0
 
 
+def parse_core(text: str, core: int) -> tuple[int, int]:
+    """Ticks in which a core was not idle, and all its ticks, from ``/proc/stat``."""
+    for line in text.splitlines():
+        name, *fields = line.split()
+        if name == f"cpu{core}":
+            ticks = [int(each) for each in fields[:8]]
+            return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+    return 0, 0
+
+
+def core_ticks(core: int, root: Path = _PROC) -> tuple[int, int]:
+    """Ticks since boot in which a core was not idle, and all its ticks."""
+    return parse_core(_read(root / "stat"), core)
+
+
 def steal(root: Path = _PROC) -> tuple[int, int]:
     """Ticks since boot that the hypervisor gave to others, and all ticks."""
     return parse_steal(_read(root / "stat"))

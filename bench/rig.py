@@ -92,6 +92,7 @@ class Rig:
         authority: path of the PEM file that the providers' certificate hangs from.
         plain: port of the provider for plain requests.
         live: port of the provider for streams and WebSockets.
+        tunnels: port where that provider opens CONNECT tunnels to itself.
         squid: port of Squid.
         plain_by: what the plain provider is.
     """
@@ -108,8 +109,9 @@ class Rig:
         )
         self.authority.write_bytes(issued.authority)
         self._identity.write_bytes(issued.identity)
-        self.live, self.squid = free_ports(2)
-        live = self._python("live", str(self.live), str(self._identity))
+        self.live, self.tunnels, self.squid = free_ports(3)
+        ports = (str(self.live), str(self.tunnels))
+        live = self._python("live", *ports, str(self._identity))
         wait_listening(live, self.live, 10)
         self.plain, self.plain_by = self._start_plain()
         self._start_squid(descriptors)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 
 from bench.bout import Bout, Meter
-from bench.peers import DIRECT, Started
+from bench.peers import DIRECT, Contestant, Started
 from bench.processes import Unavailable
 
 _REST_PERCENT = 10.0
@@ -31,6 +31,7 @@ class Ring:
         self._upstream = upstream
         self._kind = kind
         self._up: dict[str, Started] = {}
+        self._instead: dict[str, Contestant] = {}
 
     def open(self) -> None:
         """Start everyone; those who do not start are noted and left out."""
@@ -49,7 +50,7 @@ class Ring:
         self._up.clear()
 
     def _start(self, name: str) -> None:
-        contestant = self._bout.contestants[name]
+        contestant = self._instead.get(name, self._bout.contestants[name])
         file = f"{name}-{self._kind}"
         self._up[name] = contestant.start(self._bout.rig, self._upstream, file)
 
@@ -60,6 +61,19 @@ class Ring:
             direct: with the provider itself, which is measured without a proxy.
         """
         return [name for name in self._up if direct or name != DIRECT.name]
+
+    def put(self, contestant: Contestant) -> None:
+        """Let this one stand in for the one of its name from now on.
+
+        Raises:
+            Unavailable: it does not start, or nobody of its name is here.
+        """
+        name = contestant.name
+        if name not in self._up:
+            raise Unavailable(f"{name} is not here")
+        self._bout.end(self._up[name])
+        self._instead[name] = contestant
+        self._start(name)
 
     def ready(self, name: str) -> Started:
         """One of them, up and done with what was asked of it before.

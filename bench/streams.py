@@ -1,8 +1,12 @@
 """Streams and WebSockets: what an event or a round trip costs, and how late it comes."""
 
-from bench.bout import Bout, Meter
+import contextlib
+import math
+from collections.abc import Callable
+
+from bench.bout import Bout, CoreMeter, Meter
 from bench.figures import most_that_passes
-from bench.peers import DIRECT, Started
+from bench.peers import DIRECT, SQUIDLESS, Started
 from bench.processes import Unavailable
 from bench.ring import Ring, ring
 
@@ -13,7 +17,9 @@ _LATE_MS = 20.0
 _UPLOAD = 10 * 1024 * 1024
 _STALL_SECONDS = 3.0
 _STALL_START = 128
+_SLOW_START = 16
 _TRIES = 2
+_HOPELESS_MS = 250.0
 
 
 def measure(bout: Bout) -> None:
@@ -98,12 +104,14 @@ def _gaps(bout: Bout, here: Ring) -> None:
 
 
 def _watched(bout: Bout, one: Started, count: int, seconds: float) -> dict[str, float]:
-    """Paced streams, watched for a while; with how busy the proxy was."""
+    """Paced streams, watched for a while; with how busy the proxy and the rig were."""
     with bout.agents_of(one) as agents:
         fields = dict(one.fields)
         agents.ask("open_streams", count=count, pace_us=_PACE_US, fields=fields)
         meter = Meter(one.running) if one.running is not None else None
+        rig = CoreMeter(bout.rig.cores.rest)
         told: dict[str, float] = agents.ask("events", seconds=seconds)
+        told["rig"] = rig.busy()
         if meter is not None:
             told["busy"] = meter.busy()
     if "gap_p99" not in told:
@@ -130,37 +138,60 @@ def _beside_uploads(bout: Bout, here: Ring) -> None:
 
 
 def _stall_free(bout: Bout, here: Ring) -> None:
+    """First ours through Squid, then everybody's without: see ``peers.SQUIDLESS``."""
+    times = bout.plan.stall_repeats
+    if SQUIDLESS.name in here.names():
+        search = _search(bout, here, "stall_squid")
+        bout.round_robin("stall_squid", [SQUIDLESS.name], search, times=1)
+        with contextlib.suppress(Unavailable):  # noted when its turn comes
+            here.put(SQUIDLESS)
+    names, search = here.names(direct=True), _search(bout, here, "stall_free")
+    bout.round_robin("stall_free", names, search, needs="sse", times=times)
+
+
+def _search(bout: Bout, here: Ring, row: str) -> Callable[[int, str], None]:
+    """Looks for the largest number of streams without a stall; rounds begin at the last."""
     limit = bout.plan.stall_limit
+    last: dict[str, int] = {}
 
     def find(number: int, name: str) -> None:
-        busy: dict[int, float] = {}
+        seen: dict[int, dict[str, float]] = {}
 
         def passes(count: int) -> bool:
-            tries = range(_TRIES)  # one bad moment of the machine is not the proxy's
-            return any(_is_free(bout, here.ready(name), count, busy) for _ in tries)
+            for _ in range(_TRIES):  # one bad moment of the machine is not the proxy's
+                seen[count] = _tried(bout, here.ready(name), count)
+                if seen[count]["late_p99"] <= _LATE_MS:
+                    return True
+                if seen[count]["late_p99"] > _HOPELESS_MS:
+                    break
+            return False
 
-        most = most_that_passes(passes, min(_STALL_START, limit), limit)
-        bout.result.add("stall_free", name, most)
-        if most in busy:
-            bout.result.add("stall_busy", name, busy[most])
+        start = last.get(name) or (_SLOW_START if bout.is_slow(name) else _STALL_START)
+        last[name] = most = most_that_passes(passes, min(start, limit), limit)
+        bout.result.add(row, name, most)
+        if most in seen:
+            for what in ("busy", "rig"):
+                if (
+                    what in seen[most]
+                ):  # there is no proxy in front of the provider itself
+                    bout.result.add(f"{row}_{what}", name, seen[most][what])
 
-    names = here.names(direct=True)
-    times = bout.plan.stall_repeats
-    bout.round_robin("stall_free", names, find, needs="sse", times=times)
+    return find
 
 
-def _is_free(bout: Bout, one: Started, count: int, busy: dict[int, float]) -> bool:
-    """Whether so many streams come without a stall; notes how busy the proxy was."""
+def _tried(bout: Bout, one: Started, count: int) -> dict[str, float]:
+    """How so many streams come; infinitely late if some do not come at all."""
     seconds = min(_STALL_SECONDS, bout.plan.seconds)
     try:
         told = _watched(bout, one, count, seconds)
     except Unavailable as error:
         bout.say(f"  {count} streams: {error}")
-        return False
-    bout.say(f"  {count} streams: p99 {told['late_p99']:.1f} ms late")
-    if "busy" in told:
-        busy[count] = told["busy"]
-    return not told["lost"] and told["late_p99"] <= _LATE_MS
+        return {"late_p99": math.inf}
+    bout.say(
+        f"  {count} streams: p99 {told['late_p99']:.1f} ms late, {told['lost']} lost; "
+        f"busy: proxy {told.get('busy', 0):.0f} %, rig {told['rig']:.0f} %"
+    )
+    return {**told, "late_p99": math.inf} if told["lost"] else told
 
 
 def _some(count: float) -> float:

@@ -106,7 +106,9 @@ def load(
         raise WrkFailed((ran.stderr or ran.stdout).strip()[-300:])
     result = parse(ran.stdout)
     bad = result.refused + result.broken
-    if not result.requests or bad * 100 > result.requests:
+    if not result.requests:
+        raise WrkFailed(f"no request was answered in {seconds:.0f} s")
+    if bad * 100 > result.requests:
         raise WrkFailed(f"{bad} of {result.requests} requests failed")
     if not {50.0, 99.0} <= result.shares.keys():
         raise WrkFailed("wrk printed no percentiles")

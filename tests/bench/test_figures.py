@@ -81,6 +81,10 @@ class DigitsTests(SynchronousTestCase):
         ]
         self.assertEqual(shown, ["0", "0.38", "4.57", "42.6", "144", "11,130", "-2.50"])
 
+    def test_counts_have_no_point(self) -> None:
+        """Half a stream is none."""
+        self.assertEqual([digits(each) for each in (0, 1, 1024)], ["0", "1", "1,024"])
+
 
 class SearchTests(SynchronousTestCase):
     def search(self, truth: int, start: int, limit: int) -> tuple[int, list[int]]:

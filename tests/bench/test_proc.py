@@ -51,6 +51,14 @@ class ProcTests(SynchronousTestCase):
         (self.root / "stat").write_text("cpu  1 2 3 4 5 6 7 8 9 9\ncpu0 1 1\n")
         self.assertEqual(proc.steal(self.root), (8, 36))
 
+    def test_core_is_busy_when_it_is_not_idle(self) -> None:
+        """Nor waiting for a disk."""
+        (self.root / "stat").write_text(
+            "cpu  9 9\ncpu0 9 9\ncpu1 1 2 3 4 5 6 7 8 0 0\n"
+        )
+        self.assertEqual(proc.core_ticks(1, self.root), (27, 36))
+        self.assertEqual(proc.core_ticks(7, self.root), (0, 0))
+
     def test_process_that_has_ended_has_used_nothing(self) -> None:
         """It is not an error to look too late."""
         self.assertEqual(proc._cpu_ns(2**22 + 1), 0)

@@ -52,7 +52,8 @@ class CostTests(SynchronousTestCase):
         for unit in UNITS:
             more = numbers.grown(pinned.figures[unit], self.counted(unit).figures())
             advice = "if the work is worth it: make cost"
-            self.assertEqual(more, [], self.explained(unit, more, advice))
+            if more:
+                self.fail(self.explained(unit, more, advice))
 
     def test_what_has_become_cheaper_is_written_down(self) -> None:
         """By more than 15 %, so that it cannot be lost again unnoticed."""
@@ -60,7 +61,8 @@ class CostTests(SynchronousTestCase):
         for unit in UNITS:
             less = numbers.fallen(pinned.figures[unit], self.counted(unit).figures())
             advice = "well done; write the better numbers down: make cost"
-            self.assertEqual(less, [], self.explained(unit, less, advice))
+            if less:
+                self.fail(self.explained(unit, less, advice))
 
     def test_counts_are_exactly_repeatable(self) -> None:
         """A second scene gives the same calls, function by function."""
