@@ -22,7 +22,7 @@ class Ways:
         self._reactor = reactor
         self._context = context
         self._deadlines = deadlines
-        self._sessions = TlsSessions()
+        self._sessions = TlsSessions(reactor.seconds)
 
     def to(
         self, provider: Provider, proxy: EgressProxy | None

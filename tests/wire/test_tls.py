@@ -164,7 +164,7 @@ class TlsCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.context = trust(str(authority().pem))
-        self.sessions = TlsSessions()
+        self.sessions = TlsSessions(self.clock.seconds)
 
     def peer(
         self, identity: Identity | None = None, context: ssl.SSLContext | None = None
@@ -632,7 +632,7 @@ class SessionTests(TlsCase):
     def test_a_session_is_resumed(self) -> None:
         """Once its connection has carried data."""
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-            self.sessions = TlsSessions()
+            self.sessions = TlsSessions(self.clock.seconds)
             context = authority().identity().context()
             context.maximum_version = version
             reused = []
@@ -662,3 +662,26 @@ class SessionTests(TlsCase):
         self.connect(peer)
         peer.send(b"hi")
         self.refused(self.peer(authority().expired()))
+
+    def test_a_host_that_resumes_nothing(self) -> None:
+        """It is not asked for a session each time: that would cost memory for good."""
+        asked: list[str] = []
+
+        class Full:
+            session_reused = False
+
+            @property
+            def session(self) -> object:
+                asked.append("again")
+                return object()
+
+        clock = Clock()
+        sessions = TlsSessions(clock.seconds)
+        for _ in range(100):
+            sessions.remember("api.openai.com", cast(ssl.SSLObject, Full()))
+        self.assertEqual(len(asked), 1)
+        sessions.remember("api.anthropic.com", cast(ssl.SSLObject, Full()))
+        self.assertEqual(len(asked), 2)
+        clock.advance(3600)
+        sessions.remember("api.openai.com", cast(ssl.SSLObject, Full()))
+        self.assertEqual(len(asked), 3)
