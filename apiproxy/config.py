@@ -58,7 +58,7 @@ class Settings:
         log_level: debug, info, warning or error.
         validate_keys: off, warn or strict.
         lean_imports: whether packages that serving does not need are left out.
-        lean_dispatch: whether ready sockets are served the short way.
+        lean_io: whether sockets are written to and served without Twisted's detours.
         grace: seconds that live exchanges get at shutdown.
         websockets: whether WebSockets are carried.
         workers: processes that serve.
@@ -78,7 +78,7 @@ class Settings:
     log_level: str = "info"
     validate_keys: str = "warn"
     lean_imports: bool = True
-    lean_dispatch: bool = True
+    lean_io: bool = True
     grace: float = 20.0
     websockets: bool = True
     workers: int = 1

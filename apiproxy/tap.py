@@ -31,6 +31,7 @@ from apiproxy.process import EXIT_CONFIGURATION, Process, Served, notifier, say
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.sink import StdoutSink
 from apiproxy.telemetry.twisted_events import TwistedEvents
+from apiproxy.wire import atonce
 from apiproxy.wire.dispatch import dispatch_directly
 from apiproxy.wire.tls import is_usable
 
@@ -259,7 +260,8 @@ def makeService(options: Options) -> IService:
     """The service, ready to start: by itself, the front of several, or one of several."""
     from twisted.internet import reactor
 
-    if options["settings"].lean_dispatch:
+    atonce.AT_ONCE = options["settings"].lean_io
+    if atonce.AT_ONCE:
         dispatch_directly(reactor)
     if options["worker"] is not None:
         make = options.worker

@@ -218,7 +218,7 @@ class FrameScanner:
             keep = self._opcode == CLOSE and length <= _MAX_CONTROL
             self._control = bytearray() if keep else None
         else:
-            if self._opcode == CONTINUATION:
+            if self._opcode == CONTINUATION and self._fragmented:
                 size += self._size
             self._size = size
             self._fragmented = not self._fin

@@ -3,9 +3,8 @@
 One grammar serves both directions. It refuses what request smugglers send and normalises
 nothing: bare LF, obs-fold, white space around names, control characters, doubled or signed
 lengths, lists of transfer codings. Two regular expressions say what a field line and a
-start line may be; what they let through is then only split, never searched again. Most lines
-have been seen before, and are looked up (``core.memo``), but never those that may hold a
-secret.
+start line may be; what they let through is then only split, never searched again. How a line
+is split can be looked up instead (``core.familiar``); the grammar is the same.
 
 A library parser (llhttp) was weighed and left: it cannot say where a message ended, takes
 ``Transfer-Encoding: ,chunked`` and doubled spaces in the request line, and has a closed list
@@ -13,7 +12,7 @@ of methods; on heads of usual size it is no faster.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -22,7 +21,6 @@ from apiproxy.core.errors import (
     MalformedRequest,
     UpstreamMalformed,
 )
-from apiproxy.core.memo import Memo
 from apiproxy.core.values import Fields
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -32,10 +30,6 @@ _REQUEST_LINE = re.compile(
 )
 _STATUS_LINE = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*+))?\r\n"
-)
-_SECRET_OR_UNIQUE = re.compile(
-    rb"auth|cookie|cred|key|pass|protocol|secret|session|sig|token|trace|-id\Z|length\Z",
-    re.I,
 )
 _TOKEN_START = re.compile(_TOKEN)
 _LONGEST_LENGTH = 18
@@ -92,8 +86,15 @@ def refuse_partial_head(start: bytes | bytearray, limit: int) -> None:
         raise MalformedRequest("A line of the head ends in a bare LF.")
 
 
-def parse_request(head: bytes, max_fields: int) -> RequestHead:
+def parse_request(
+    head: bytes, max_fields: int, split: "SplitLine | None" = None
+) -> RequestHead:
     """Parse a whole request head, its empty line excluded but the last CRLF kept.
+
+    Args:
+        head: its bytes.
+        max_fields: how many lines it may have.
+        split: how a line is split; ``split_line`` if not given.
 
     Raises:
         MalformedRequest, HeadTooLarge: as their names say.
@@ -101,7 +102,7 @@ def parse_request(head: bytes, max_fields: int) -> RequestHead:
     line = _REQUEST_LINE.match(head)
     if line is None:
         raise MalformedRequest("The request line is not well-formed.")
-    fields = _split(head, line.end())
+    fields = _split(head, line.end(), split or split_line)
     if fields is None:
         raise MalformedRequest("A header line is not well-formed.")
     if len(fields) > max_fields:
@@ -113,50 +114,50 @@ def parse_request(head: bytes, max_fields: int) -> RequestHead:
     return RequestHead(method, target, minor == b"1", fields)
 
 
-def parse_answer(head: bytes) -> AnswerHead:
-    """Parse a whole answer head, its empty line excluded but the last CRLF kept.
+def parse_answer(head: bytes, split: "SplitLine | None" = None) -> AnswerHead:
+    """Parse a whole answer head (see ``parse_request``).
 
     Raises:
         UpstreamMalformed: it is not one.
     """
     line = _STATUS_LINE.match(head)
-    fields = None if line is None else _split(head, line.end())
+    fields = None if line is None else _split(head, line.end(), split or split_line)
     if line is None or fields is None:
         raise UpstreamMalformed
     minor, status, reason = line.groups()
     return AnswerHead(int(status), reason or b"", minor == b"1", fields)
 
 
-def _split(head: bytes, start: int) -> Fields | None:
+def _split(head: bytes, start: int, split: "SplitLine") -> Fields | None:
     """The fields from ``start`` to the end; None if any line is not one."""
     if start == len(head):
         return []
     if not head.endswith(b"\r\n"):
         return None
     try:
-        return list(map(_split_lines, head[start:-2].split(b"\r\n")))
-    except _NotALine:
+        return list(map(split, head[start:-2].split(b"\r\n")))
+    except NotALine:
         return None
 
 
-class _NotALine(ValueError):
+SplitLine = Callable[[bytes], tuple[bytes, bytes]]
+"""``split_line``, or something that remembers what it gave."""
+
+
+class NotALine(ValueError):
     """This is no header line."""
 
 
-def _split_line(line: bytes) -> tuple[bytes, bytes]:
+def split_line(line: bytes) -> tuple[bytes, bytes]:
+    """Name and value of a header line, which has no CRLF.
+
+    Raises:
+        NotALine: it is none.
+    """
     found = _FIELD_LINE.fullmatch(line)
     if found is None:
-        raise _NotALine
+        raise NotALine
     return found[1], found[2].rstrip(b" \t")
-
-
-def _may_be_kept(line: tuple[bytes, bytes]) -> bool:
-    """Whether a line can hold no secret, and may well come again."""
-    return _repeating[line[0]]
-
-
-_repeating = Memo(lambda name: _SECRET_OR_UNIQUE.search(name) is None, longest=64)
-_split_lines = Memo(_split_line, keep=_may_be_kept).__getitem__
 
 
 def request_length(minor: int, special: Mapping[bytes, list[bytes]]) -> int:

@@ -6,11 +6,10 @@ request id and the agent's own credential are found.
 """
 
 import re
-from functools import lru_cache
+from collections.abc import Callable
 from itertools import compress
 from operator import itemgetter, not_
 
-from apiproxy.core.memo import Memo
 from apiproxy.core.values import Fields
 
 HOP_BY_HOP = frozenset(
@@ -110,15 +109,23 @@ Special = dict[bytes, list[bytes]]
 
 _name = itemgetter(0)
 
-_PASSES = b""  # false, and the only kind that is
-_VANISHES = b"_"  # no name in lower case with "-" for "_" is this
+PASSES = b""  # false, and the only kind that is
+VANISHES = b"_"  # no name in lower case with "-" for "_" is this
+
+Kind = Callable[[bytes], bytes]
+"""Tells of a line's name what becomes of the line: the name in lower case for a line that is
+sorted out or looked at, ``VANISHES`` for one that is dropped without a word, ``PASSES`` for
+all others."""
 
 
-def _request_kind(own_slots: frozenset[bytes]) -> Memo[bytes]:
-    """Tells of a request line's name what becomes of the line.
+def request_kind(own_slots: frozenset[bytes] = frozenset()) -> Kind:
+    """What becomes of an agent's line.
 
-    Gives the name in lower case for a line that is sorted out, ``_VANISHES`` for one that is
-    dropped without a word, and ``_PASSES`` for all others.
+    A name with ``_`` is judged as if it had ``-``, and so is a custom one, because some
+    servers fold the two; it can only make a line be dropped, never give it a meaning.
+
+    Args:
+        own_slots: further names to drop, lower case: a custom credential header.
     """
     own = own_slots | {slot.replace(b"_", b"-") for slot in own_slots}
 
@@ -128,52 +135,45 @@ def _request_kind(own_slots: frozenset[bytes]) -> Memo[bytes]:
     def kind(name: bytes) -> bytes:
         name = name.lower()
         if b"_" in name and is_dropped(name.replace(b"_", b"-")):
-            return _VANISHES
-        return name if is_dropped(name) else _PASSES
+            return VANISHES
+        return name if is_dropped(name) else PASSES
 
-    return Memo(kind, longest=64)
+    return kind
 
 
-# One for each set of own slots; a provider's never changes but by a new configuration.
-_request_kinds = lru_cache(maxsize=64)(_request_kind)
+_any_request_kind = request_kind()
+
+
+def answer_kind(name: bytes) -> bytes:
+    """What becomes of a provider's line."""
+    name = name.lower()
+    return name if name in _ANSWER_DROPPED or name in _SPECIAL else PASSES
 
 
 def sort_request(
-    fields: Fields, own_slots: frozenset[bytes] = frozenset()
+    fields: Fields, kind: Kind = _any_request_kind
 ) -> tuple[Fields, Special]:
     """Part an agent's lines into those that pass and those that do not.
 
-    A name with ``_`` is judged as if it had ``-``, and so is a custom one, because some
-    servers fold the two; it can only make a line be dropped, never give it a meaning.
-
     Args:
         fields: the agent's lines.
-        own_slots: further names to drop, lower case: a custom credential header.
+        kind: ``request_kind``, or something that remembers what it gave.
 
     Returns:
         The lines that pass, and the values of the others by name.
     """
-    kinds = [*map(_request_kinds(own_slots).__getitem__, map(_name, fields))]
+    kinds = [*map(kind, map(_name, fields))]
     kept = [*compress(fields, map(not_, kinds))]
     special: Special = {}
-    for kind, line in compress(zip(kinds, fields, strict=True), kinds):
-        if kind != _VANISHES:
-            special.setdefault(kind, []).append(line[1])
+    for name, line in compress(zip(kinds, fields, strict=True), kinds):
+        if name != VANISHES:
+            special.setdefault(name, []).append(line[1])
     if b"connection" in special:
         kept = without_connection_options(kept, special)
     return kept, special
 
 
-def _answer_kind(name: bytes) -> bytes:
-    """The name in lower case of a line that is looked at, else ``_PASSES``."""
-    name = name.lower()
-    return name if name in _ANSWER_DROPPED or name in _SPECIAL else _PASSES
-
-
-_answer_kinds = Memo(_answer_kind, longest=64)
-
-
-def sort_answer(fields: Fields) -> tuple[Fields, Special]:
+def sort_answer(fields: Fields, kind: Kind = answer_kind) -> tuple[Fields, Special]:
     """Part a provider's lines into those that pass and those that do not.
 
     ``content-length`` passes, a repeat of the same value but once (RFC 9110, section 8.6),
@@ -183,7 +183,7 @@ def sort_answer(fields: Fields) -> tuple[Fields, Special]:
     kept: Fields = []
     special: Special = {}
     for line in fields:
-        name = _answer_kinds[line[0]]
+        name = kind(line[0])
         if not name:
             kept.append(line)
             continue
@@ -214,17 +214,20 @@ def connection_options(special: Special) -> frozenset[bytes]:
     values = special.get(b"connection")
     if values is None:
         return _NO_OPTIONS
-    if len(values) == 1:
-        return _options[values[0]]
-    return _NO_OPTIONS.union(*map(_options.__getitem__, values))
+    if len(values) == 1 and values[0] in _USUAL_OPTIONS:
+        return _USUAL_OPTIONS[values[0]]
+    return _NO_OPTIONS.union(*map(_split_options, values))
 
 
 def _split_options(value: bytes) -> frozenset[bytes]:
     return frozenset(option.strip(b" \t").lower() for option in value.split(b","))
 
 
-_options = Memo(_split_options, longest=64)
 _NO_OPTIONS: frozenset[bytes] = frozenset()
+_USUAL_OPTIONS = {
+    value: _split_options(value)
+    for value in (b"keep-alive", b"Keep-Alive", b"close", b"Upgrade", b"upgrade")
+}
 
 
 def wants_websocket(special: Special) -> bool:

@@ -7,7 +7,7 @@ know a key.
 
 Keys come from outside, so it is bounded three ways: in number (when it is full it forgets
 everything, and the usual lines are back after one request each), in the length of a key, and
-in what it may keep: a function that must not be remembered for some key says so by ``keep``.
+in what it may keep, which ``keep`` decides.
 A sender of ever new lines makes it useless, never wrong, and never larger.
 """
 

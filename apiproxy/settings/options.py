@@ -91,11 +91,11 @@ _GENERAL = (
         toml=False,
     ),
     Option(
-        ("APIPROXY_LEAN_DISPATCH",),
-        "lean_dispatch",
+        ("APIPROXY_LEAN_IO",),
+        "lean_io",
         SWITCH,
         True,
-        "Serve a socket that is ready without Twisted's log context; needs a restart.",
+        "Send at once, and serve ready sockets without detours; off: as Twisted does.",
     ),
     Option(
         ("APIPROXY_GRACE_SECONDS",),

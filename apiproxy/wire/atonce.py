@@ -6,8 +6,8 @@ turn of the loop for each small write. ``sender`` gives a function that tries th
 first, when nothing waits in front, and leaves to ``write`` what the socket did not take.
 
 It looks at attributes of ``twisted.internet.abstract.FileDescriptor`` that are not public. A
-connection without them is simply written to, and so is every connection when ``AT_ONCE`` is
-patched to False; everything passes either way.
+connection without them is simply written to, and so is every connection after ``AT_ONCE`` was
+set to False, which ``tap`` does for ``APIPROXY_LEAN_IO=off``; everything passes either way.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,13 @@ from apiproxy.wire.transport import Transport
 
 AT_ONCE = True
 
+_NEEDED = ("dataBuffer", "_tempDataBuffer", "_writeDisconnecting", "_aborting")
+
 
 def sender(line: Transport) -> Callable[[bytes], None]:
     """A function that sends on this connection as soon as can be."""
     transport: Any = line  # what we look at is in no interface
-    if not AT_ONCE or not hasattr(line, "_tempDataBuffer"):
+    if not AT_ONCE or not all(hasattr(line, name) for name in _NEEDED):
         return line.write
     write, send_some = line.write, line.getHandle().send
 
@@ -31,6 +33,7 @@ def sender(line: Transport) -> Callable[[bytes], None]:
             or transport._tempDataBuffer
             or transport.disconnecting
             or transport._writeDisconnecting
+            or transport._aborting
             or not transport.connected
         ):
             write(data)

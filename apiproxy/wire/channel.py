@@ -32,6 +32,7 @@ from apiproxy.core.errors import (
     MalformedRequest,
     ProxyError,
 )
+from apiproxy.core.familiar import Familiar
 from apiproxy.core.head import (
     CHUNKED,
     END,
@@ -69,7 +70,7 @@ class ChannelSite(typing.Protocol):
 
     limits: Limits
     deadlines: Deadlines
-    own_slots: frozenset[bytes]
+    familiar: Familiar
 
     def serve(self, request: AgentRequest) -> None:
         """Serve a request: set its ``server``, or answer at once."""
@@ -224,9 +225,11 @@ class AgentChannel(Protocol):
             return False
         if end > self._site.limits.head:
             raise HeadTooLarge
-        head = parse_request(buffer[: end + 2], self._site.limits.fields)
+        familiar = self._site.familiar
+        most = self._site.limits.fields
+        head = parse_request(buffer[: end + 2], most, familiar.split)
         self._buffer = buffer[end + 4 :]
-        fields, special = sort_request(head.fields, self._site.own_slots)
+        fields, special = sort_request(head.fields, familiar.kind)
         length = request_length(head.minor, special)
         _check_host(head, special)
         self.body_left = length

@@ -2,14 +2,14 @@
 
 When a socket can be read, Twisted's epoll reactor goes through five functions before the
 socket's own ``doRead``: they copy a dictionary to say in the log whose turn it is, which is
-seen only in a traceback. ``dispatch_directly`` gives one reactor a loop body that calls
-``doRead`` and ``doWrite`` themselves. Whatever is not simply readable or writable (a hangup,
-an error, a descriptor that is gone) still takes Twisted's own way, and so does every
-exception, which is logged there before the connection is dropped.
+seen only in a traceback, and ask for the descriptor's number once more. ``dispatch_directly``
+gives one reactor a loop body that calls ``doRead`` and ``doWrite`` themselves. Whatever is not
+simply readable or writable (a hangup, an error, both at once) still takes Twisted's own way.
+What a socket raises is logged and costs its own connection, as with Twisted.
 
 It replaces ``doPoll`` on one instance of ``EPollReactor`` and looks at attributes of it that
-are not public. Any other reactor is left alone, and so is this one when the switch
-``APIPROXY_LEAN_DISPATCH`` is off; everything passes either way.
+are not public. Any other reactor is left alone; with ``APIPROXY_LEAN_IO=off`` nobody asks for
+it, and everything passes either way.
 """
 
 import select
@@ -54,6 +54,7 @@ def _short_way(reactor: Any) -> Callable[[float | None], None]:
                 log.err()
                 why = error
             if why:
-                disconnect(selectable, why, event == readable)
+                read = event == readable
+                log.callWithLogger(selectable, disconnect, selectable, why, read)
 
     return dispatch

@@ -8,6 +8,8 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
 from apiproxy.core.exchange import Complain
+from apiproxy.core.familiar import Familiar
+from apiproxy.core.headers import answer_kind
 from apiproxy.wire.upstream import UpstreamLine
 
 _MAX_REPLAY = 32 * 1024 * 1024
@@ -71,6 +73,7 @@ class Pool:
         self._factory.noisy = False
         self._factory.buildProtocol = self._build  # type: ignore[method-assign]
         self._closed = False
+        self._familiar = Familiar(answer_kind)
         self.dialled = 0
         self.replay = ReplayBudget()
 
@@ -90,7 +93,9 @@ class Pool:
         )
 
     def _build(self, addr: object) -> UpstreamLine:
-        line = UpstreamLine(self._give_back, self._forget, self._complain)
+        line = UpstreamLine(
+            self._give_back, self._forget, self._complain, self._familiar
+        )
         self._lines.add(line)
         self._connected()
         return line

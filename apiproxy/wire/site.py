@@ -12,7 +12,8 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from apiproxy.core.errors import InternalError, Overloaded, ProxyError, ShuttingDown
-from apiproxy.core.headers import request_id as agents_id
+from apiproxy.core.familiar import Familiar
+from apiproxy.core.headers import request_id as agents_id, request_kind
 from apiproxy.wire.channel import AgentChannel
 from apiproxy.wire.local import Endpoint, Local, Waiting
 from apiproxy.wire.request import AgentRequest
@@ -56,7 +57,7 @@ class ProviderSite(Site):
         self.route = route
         self.limits = route.limits
         self.deadlines = route.deadlines
-        self.own_slots = route.provider.own_slots
+        self.familiar = Familiar(request_kind(route.provider.own_slots))
 
     def startFactory(self) -> None:
         """No access log, and so no clock for one."""

@@ -28,6 +28,7 @@ from apiproxy.core.errors import (
     UpstreamReset,
 )
 from apiproxy.core.exchange import Complain
+from apiproxy.core.familiar import Familiar
 from apiproxy.core.head import (
     CHUNKED,
     END,
@@ -91,7 +92,9 @@ class UpstreamLine(Protocol):
         give_back: Callable[["UpstreamLine"], None],
         forget: Callable[["UpstreamLine"], None],
         complain: Complain,
+        familiar: Familiar,
     ) -> None:
+        self._familiar = familiar
         self._give_back = give_back
         self._forget = forget
         self._complain = complain
@@ -230,11 +233,12 @@ class UpstreamLine(Protocol):
                 if len(data) > _MAX_HEAD or not b"HTTP/1.".startswith(data[:7]):
                     raise UpstreamMalformed
                 return
-            head, data = parse_answer(data[: end + 2]), data[end + 4 :]
+            head = parse_answer(data[: end + 2], self._familiar.split)
+            data = data[end + 4 :]
             if head.status >= 200:
                 self._begin_answer(sink, head, data)
                 return
-            fields, special = sort_answer(head.fields)
+            fields, special = sort_answer(head.fields, self._familiar.kind)
             answer = Answer(head.status, head.reason, fields)
             if head.status == 101:
                 sink.answer_switched(answer, special, data)
@@ -242,7 +246,7 @@ class UpstreamLine(Protocol):
             sink.answer_interim(answer)
 
     def _begin_answer(self, sink: AnswerSink, head: AnswerHead, rest: bytes) -> None:
-        fields, special = sort_answer(head.fields)
+        fields, special = sort_answer(head.fields, self._familiar.kind)
         self._frame(head, special)
         left = self._left
         sink.answer_began(Answer(head.status, head.reason, fields), left)

@@ -7,6 +7,7 @@ from apiproxy.core.headers import (
     connection_options,
     join,
     request_id,
+    request_kind,
     sort_answer,
     sort_request,
     subprotocols,
@@ -113,11 +114,13 @@ class SortRequestTests(SynchronousTestCase):
         for own in [b"x-my-key", b"x_my_key", b"x-my_key"]:
             for name in [b"x-my-key", b"X_My_Key", b"X-MY_KEY", b"x_my-key"]:
                 kept, _ = sort_request(
-                    [(name, b"1"), (b"X-My", b"2")], frozenset({own})
+                    [(name, b"1"), (b"X-My", b"2")], request_kind(frozenset({own}))
                 )
                 self.assertEqual(kept, [(b"X-My", b"2")], (own, name))
         self.assertEqual(
-            sort_request([(b"X-My-Key", b"1")], frozenset({b"x-my-key"}))[1],
+            sort_request([(b"X-My-Key", b"1")], request_kind(frozenset({b"x-my-key"})))[
+                1
+            ],
             {b"x-my-key": [b"1"]},
         )
 
@@ -149,12 +152,12 @@ class SortRequestTests(SynchronousTestCase):
     def test_no_slot_passes_and_nothing_else_is_lost(self, fields: Fields) -> None:
         """Any mixture of spellings: the credentials go, the rest stays in order."""
         fields = [line for line in fields if line[0].lower() != b"connection"]
-        kept, _ = sort_request(fields, frozenset({OWN}))
+        kept, _ = sort_request(fields, request_kind(frozenset({OWN})))
         harmless = [
             line for line in fields if line[0].lower().replace(b"_", b"-") in HARMLESS
         ]
         self.assertEqual(kept, harmless)
-        self.assertEqual(sort_request(kept, frozenset({OWN})), (kept, {}))
+        self.assertEqual(sort_request(kept, request_kind(frozenset({OWN}))), (kept, {}))
 
 
 class SortAnswerTests(SynchronousTestCase):

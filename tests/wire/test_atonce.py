@@ -33,6 +33,7 @@ class Socket(FileDescriptor):
         self.watcher = Watcher()
         super().__init__(cast(Any, self.watcher))
         self.connected = 1
+        self._aborting = False
         self.takes = list(takes)
         self.taken = b""
 
@@ -96,7 +97,7 @@ class SenderTests(SynchronousTestCase):
 
     def test_a_connection_that_is_closing_or_gone(self) -> None:
         """Nothing is sent past its end."""
-        for state in ("disconnecting", "_writeDisconnecting", "gone"):
+        for state in ("disconnecting", "_writeDisconnecting", "_aborting", "gone"):
             line = Socket()
             setattr(line, state, True)
             line.connected = 0 if state == "gone" else 1

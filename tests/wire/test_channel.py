@@ -292,7 +292,7 @@ class BadHeadTests(BenchCase):
     def test_an_error_of_ours_while_reading_is_contained(self) -> None:
         """500, and the bug is reported."""
         bench = Bench()
-        bench.site.own_slots = None  # type: ignore[assignment]  # breaks the sorting
+        bench.site.familiar = None  # type: ignore[assignment]  # breaks the sorting
         agent = bench.agent()
         agent.send(get("/", "X: y"))
         self.assert_error(agent, 500, "internal_error", closing=True)

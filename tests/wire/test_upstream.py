@@ -7,7 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.headers import Special
+from apiproxy.core.familiar import Familiar
+from apiproxy.core.headers import Special, answer_kind
 from apiproxy.core.values import Answer
 from apiproxy.wire.upstream import UpstreamLine
 from tests.kit.memory import MemoryTransport, answer, head
@@ -56,6 +57,7 @@ class LineTests(SynchronousTestCase):
             lambda line: self.story.append("given back"),
             lambda line: self.story.append("forgotten"),
             lambda sentence, error: self.story.append(sentence),
+            Familiar(answer_kind),
         )
         self.transport = MemoryTransport(self.line, high_water=100)
         self.sink = Sink()
