@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
-from weakref import WeakSet
 
 from attrs import evolve
 from twisted.application.service import Service
@@ -117,14 +116,13 @@ class Proxy(Service):
         self._seconds = seconds
         ways = self._ways(settings)
         self.keycheck = self._keycheck(settings, ways)
+        self._ends = Ends(reactor)
         self._watch = Watch(reactor, seconds, tick)
         self._handshakes = Handshakes(reactor)
         self._drain: Drain | None = None
         self.drained_in_order = False
         self._hurried = False
         self._checking: Deferred[None] | None = None
-        # One for each set of settings, as long as an exchange is under way by them.
-        self._ends: WeakSet[Ends] = WeakSet()
         routes = self._routes(settings, ways)
         shared = self._shared()
         self.sites = {
@@ -149,9 +147,8 @@ class Proxy(Service):
         self._log.redact(settings.secrets)
         hosts = {provider.name: provider.host for provider in settings.providers}
         lines = ExchangeLines(self._log, hosts)
-        ends = Ends(self._reactor, complain, self.counters, lines)
-        self._ends.add(ends)
-        observers = Observers(self.census, ends)
+        patient = (self.counters, lines)
+        observers = Observers(self.census, self._ends, patient=patient)
         return {
             provider.name: Route(
                 provider=provider,
@@ -211,8 +208,7 @@ class Proxy(Service):
 
     def flush(self) -> None:
         """Count and log the exchanges that have just ended (see ``telemetry.ends``)."""
-        for ends in list(self._ends):
-            ends.flush()
+        self._ends.flush()
 
     def whole(self) -> Later[Report]:
         """The figures of all processes that serve together, which is this one."""

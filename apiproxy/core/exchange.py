@@ -13,7 +13,7 @@ reported once and dropped for this exchange (telemetry fails open). Nothing here
 chunk: the wire adds to ``bytes_up`` and ``bytes_down`` itself.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import IntEnum
 from typing import Literal, Protocol
 
@@ -59,28 +59,42 @@ class Observer(Protocol):
 
 
 class Observers:
-    """All observers, sorted by phase once, so that nobody is told what he does not want.
+    """All observers, sorted by phase once, so that nobody is told what it does not want.
 
     Attributes:
-        of: who is told, by phase.
+        of: who is told when, by phase.
+        patient: whom the end of an exchange can be told later, by ``Exchange.tell_patient``.
     """
 
-    __slots__ = ("_all", "of")
+    __slots__ = ("_all", "_patient", "of", "patient")
 
-    def __init__(self, *observers: Observer) -> None:
+    def __init__(self, *observers: Observer, patient: Sequence[Observer] = ()) -> None:
+        """Sort them.
+
+        Args:
+            observers: told of all their phases at once.
+            patient: told of ends later, and of other phases at once.
+        """
         self._all = observers
-        self.of = {
-            phase: tuple(each for each in observers if phase in each.phases)
-            for phase in Phase
-        }
+        self._patient = patient
+        self.of = {phase: _interested(observers, phase) for phase in Phase}
+        for phase in (ASKED, FORWARDED, ANSWERING):
+            self.of[phase] += _interested(patient, phase)
+        self.patient = _interested(patient, CLOSED)
 
     def without(self, observer: Observer) -> "Observers":
         """The others."""
-        return Observers(*(each for each in self._all if each is not observer))
+        return Observers(
+            *(each for each in self._all if each is not observer),
+            patient=[each for each in self._patient if each is not observer],
+        )
+
+
+def _interested(observers: Iterable[Observer], phase: Phase) -> tuple[Observer, ...]:
+    return tuple(each for each in observers if phase in each.phases)
 
 
 NOBODY = Observers()
-
 
 Complain = Callable[[str, BaseException], None]
 """Takes one sentence and the exception of a guard or observer that broke."""
@@ -222,7 +236,14 @@ class Exchange:
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
-        for observer in self._observers.of[phase]:
+        self._tell(self._observers.of[phase])
+
+    def tell_patient(self) -> None:
+        """Tell of the end those who could wait."""
+        self._tell(self._observers.patient)
+
+    def _tell(self, observers: tuple[Observer, ...]) -> None:
+        for observer in observers:
             try:
                 observer.observe(self)
             except Exception as error:

@@ -37,6 +37,8 @@ _LONGEST_LENGTH = 18
 
 END = b"\r\n\r\n"
 
+_MAX_ANSWER_FIELDS = 500
+
 CHUNKED = -1
 UNTIL_CLOSE = -2
 
@@ -102,14 +104,14 @@ def parse_request(
     line = _REQUEST_LINE.match(head)
     if line is None:
         raise MalformedRequest("The request line is not well-formed.")
-    fields = _split(head, line.end(), split or split_line)
-    if fields is None:
-        raise MalformedRequest("A header line is not well-formed.")
-    if len(fields) > max_fields:
+    if head.count(b"\r\n") > max_fields + 1:  # before anything is done for each of them
         raise HeadTooLarge(
             "The request has too many header lines;"
             " APIPROXY_MAX_HEADER_FIELDS sets the limit."
         )
+    fields = _split(head, line.end(), split or split_line)
+    if fields is None:
+        raise MalformedRequest("A header line is not well-formed.")
     method, target, minor = line.groups()
     return RequestHead(method, target, minor == b"1", fields)
 
@@ -117,10 +119,14 @@ def parse_request(
 def parse_answer(head: bytes, split: "SplitLine | None" = None) -> AnswerHead:
     """Parse a whole answer head (see ``parse_request``).
 
+    It may have ``_MAX_ANSWER_FIELDS`` lines.
+
     Raises:
         UpstreamMalformed: it is not one.
     """
     line = _STATUS_LINE.match(head)
+    if head.count(b"\r\n") > _MAX_ANSWER_FIELDS + 1:
+        raise UpstreamMalformed("The provider's answer has too many header lines.")
     fields = None if line is None else _split(head, line.end(), split or split_line)
     if line is None or fields is None:
         raise UpstreamMalformed

@@ -10,44 +10,29 @@ process that stops; only one that is killed can lose the ends of its last moment
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from apiproxy.core.exchange import CLOSED, Complain, Exchange, Observer
+from apiproxy.core.exchange import CLOSED, Exchange
 
 _MOST = 32
 _SECONDS = 0.02
 
 
 class Ends:
-    """The observer in front of those for whom the end of an exchange can wait.
+    """The observer that has those told later for whom the end of an exchange can wait."""
 
-    Attributes:
-        phases: those that one of them wants.
-    """
+    phases = (CLOSED,)
 
-    def __init__(
-        self, clock: IReactorTime, complain: Complain, *observers: Observer
-    ) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         """Nothing has ended yet.
 
         Args:
             clock: counts the moment.
-            complain: told of an observer that broke.
-            observers: told of ends later, and of other phases at once.
         """
-        self.phases = frozenset(phase for each in observers for phase in each.phases)
         self._clock = clock
-        self._complain = complain
-        self._of = {
-            phase: tuple(each for each in observers if phase in each.phases)
-            for phase in self.phases
-        }
         self._ended: list[Exchange] = []
         self._timer: IDelayedCall | None = None
 
     def observe(self, exchange: Exchange) -> None:
-        """Note an end; tell everything else."""
-        if exchange.phase is not CLOSED:
-            self._tell(exchange)
-            return
+        """Note an end."""
         self._ended.append(exchange)
         if self._timer is None:
             self._timer = self._clock.callLater(_SECONDS, self._moment_passed)
@@ -61,14 +46,7 @@ class Ends:
     def _tell_all(self) -> None:
         ended, self._ended = self._ended, []
         for exchange in ended:
-            self._tell(exchange)
-
-    def _tell(self, exchange: Exchange) -> None:
-        for observer in self._of[exchange.phase]:
-            try:
-                observer.observe(exchange)
-            except Exception as error:
-                self._complain(f"observer {observer!r} broke", error)
+            exchange.tell_patient()
 
     def flush(self) -> None:
         """Tell what has been noted, now."""

@@ -306,6 +306,16 @@ class CutTests(SynchronousTestCase):
         self.assertTrue(scanned.at_boundary)
 
     @STEADY
+    def test_a_continuation_of_nothing(self) -> None:
+        """It begins at nothing, whatever size the message before it had."""
+        whole = bytes((0x82, 60)) + bytes(60)
+        stray = bytes((0x80, 60)) + bytes(60)
+        for cut in (len(whole), len(whole) - 1):
+            scanner = FrameScanner(100, lambda payload: False)
+            scanner.feed(whole[:cut])
+            scanner.feed(whole[cut:] + stray)
+            self.assertEqual(scanner.frames, 2)
+
     @given(st.binary(max_size=60))
     def test_any_bytes_keep_their_order(self, data: bytes) -> None:
         """Noise passes as it is, but for the head of a frame that is not whole."""

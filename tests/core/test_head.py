@@ -172,6 +172,20 @@ class HeaderLineTests(SynchronousTestCase):
         for end in [b"X: a", b"X: a\r", b"X: a\n", b"X"]:
             self.assertRaises(MalformedRequest, parse_request, LINE + end, 9)
 
+    def test_lines_are_counted_before_they_are_read(self) -> None:
+        """So that a head of nothing but lines costs next to nothing, in either direction."""
+        read: list[bytes] = []
+
+        def split(line: bytes) -> tuple[bytes, bytes]:
+            read.append(line)
+            return line, b""
+
+        lines = b"a:\r\n" * 5000
+        self.assertRaises(HeadTooLarge, parse_request, LINE + lines, 100, split)
+        answer = b"HTTP/1.1 200 OK\r\n" + lines
+        self.assertRaises(UpstreamMalformed, parse_answer, answer, split)
+        self.assertEqual(read, [])
+
     def test_too_many_lines_are_refused_by_the_name_of_their_setting(self) -> None:
         """431 says which variable would allow more."""
         lines = LINE + b"X: a\r\n" * 3
