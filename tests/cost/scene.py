@@ -16,7 +16,8 @@ from apiproxy.telemetry.sink import StdoutSink
 from tests.cost.loop import Counting, Loop
 from tests.kit.tls import authority
 
-_NEVER = 1e6
+NEVER = 1e6
+ENDS_SECONDS = "apiproxy.telemetry.ends._SECONDS"
 
 
 def uncounted(act: Callable[[], object]) -> None:
@@ -119,7 +120,7 @@ class Scene:
             environ, None, lambda path: Path(path).read_bytes(), lambda: "an-id"
         )
         log = LineLog(self._sink.write, level="info", now=time.time)
-        self.proxy = Proxy(settings, self.loop.reactor, log, tick=_NEVER)
+        self.proxy = Proxy(settings, self.loop.reactor, log, tick=NEVER)
         return self.proxy.sites["openai"]
 
     def accept(self) -> None:

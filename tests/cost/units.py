@@ -5,15 +5,18 @@ import re
 import statistics
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
+from apiproxy.core.chunked import chunk
 from tests.cost.counting import Calls
 from tests.cost.loop import Counting
-from tests.cost.scene import Scene, uncounted
+from tests.cost.scene import ENDS_SECONDS, NEVER, Scene, uncounted
 from tests.kit.memory import answer, head, post
 from tests.kit.sockets import accept
 
 _WARM = 8
 _TIMES = 15
+_ENDS = 16
 
 _HEAD = (
     "Content-Type: application/json",
@@ -69,7 +72,35 @@ def _request(scene: Scene) -> Unit:
     def once(counting: Counting) -> None:
         scene.up(asked, counting)
         scene.down(answered, counting)
-        counting(lambda: scene.proxy.flush())  # else it comes when it is due
+
+    return once
+
+
+def _ends(scene: Scene) -> Unit:
+    once = _request(scene)
+
+    def ends(counting: Counting) -> None:
+        scene.proxy.flush()
+        for _ in range(_ENDS):
+            once(uncounted)
+        counting(scene.proxy.flush)
+
+    return ends
+
+
+def _chunked(scene: Scene) -> Unit:
+    lines = ("Host: localhost", *_HEAD, "Transfer-Encoding: chunked", "", "")
+    asked = b"POST /v1/chat/completions HTTP/1.1\r\n" + "\r\n".join(lines).encode()
+    asked += b"".join(chunk(_WORDS.encode() * 5) for _ in range(5)) + b"0\r\n\r\n"
+    answered = answer(_ANSWERED, "200 OK", "Content-Type: application/json")
+    scene.agent.sendall(asked)
+    scene.accept()
+    scene.hear(asked[-4:])
+    scene.down(answered)
+
+    def once(counting: Counting) -> None:
+        scene.up(asked, counting)
+        scene.down(answered, counting)
 
     return once
 
@@ -80,6 +111,11 @@ def _event(scene: Scene) -> Unit:
     scene.hear(_ASKED[-4:])
     scene.down(head("200 OK", *_STREAM))
     return lambda counting: scene.down(_CHUNK, counting)
+
+
+def _events(scene: Scene) -> Unit:
+    _event(scene)
+    return lambda counting: scene.down(_CHUNK * 5, counting)
 
 
 def _socket(scene: Scene) -> None:
@@ -104,12 +140,17 @@ def _frame_down(scene: Scene) -> Unit:
 
 UNITS: dict[str, Callable[[Scene], Unit]] = {
     "request": _request,
+    "chunked": _chunked,
+    "ends": _ends,
     "event": _event,
+    "events": _events,
     "frame_up": _frame_up,
     "frame_down": _frame_down,
 }
-"""A JSON request of 1.3 kB answered with 0.8 kB on warm connections; an event of 230 bytes on
-an open stream; a WebSocket frame of 100 bytes from the agent, and one from the provider."""
+"""A JSON request of 1.3 kB answered with 0.8 kB on warm connections; one whose body comes in
+five chunks; what is counted and logged of sixteen requests, at once; an event of 230 bytes on
+an open stream, and five that come together; a WebSocket frame of 100 bytes from the agent, and
+one from the provider."""
 
 
 def measured(name: str, folder: Path) -> Calls:
@@ -122,14 +163,15 @@ def measured(name: str, folder: Path) -> Calls:
         name: of the unit.
         folder: for files.
     """
-    scene = Scene(folder)
-    try:
-        once = UNITS[name](scene)
-        for _ in range(_WARM):
-            once(uncounted)
-        return _most_usual(once)
-    finally:
-        scene.close()
+    with patch(ENDS_SECONDS, NEVER):  # ends are told when there are enough of them
+        scene = Scene(folder)
+        try:
+            once = UNITS[name](scene)
+            for _ in range(_WARM):
+                once(uncounted)
+            return _most_usual(once)
+        finally:
+            scene.close()
 
 
 def _most_usual(once: Unit) -> Calls:
