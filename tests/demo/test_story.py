@@ -50,7 +50,8 @@ class ShowTests(StageCase):
         agent.ask(target=b"/v1/models")
         self.assertEqual((await agent.response()).status, 403)
         agent.end()
-        self.assertIn('"error":"provider_not_configured"', self.text.getvalue())
+        said = '"error":"provider_not_configured"'
+        await self.until(lambda: said in self.text.getvalue())
         (stop,) = self.triggers
         assert callable(stop)
         await stop()
