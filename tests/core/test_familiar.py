@@ -17,6 +17,7 @@ SECRET = (
     b"X-JWT: secret",
     b"Sec-WebSocket-Protocol: openai-insecure-api-key.secret",
 )
+from tests.kit.hypothesis_profile import STEADY
 
 
 class FamiliarTests(SynchronousTestCase):
@@ -52,6 +53,7 @@ class FamiliarTests(SynchronousTestCase):
         self.assertEqual(mine.kind(b"X-Mine"), b"x-mine")
         self.assertEqual(other.kind(b"X-Mine"), b"")
 
+    @STEADY
     @given(
         st.lists(
             st.sampled_from(

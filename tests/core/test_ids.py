@@ -7,9 +7,11 @@ from hypothesis import given, strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.ids import fresh_ids
+from tests.kit.hypothesis_profile import STEADY
 
 
 class IdTests(SynchronousTestCase):
+    @STEADY
     @given(st.binary(min_size=16, max_size=16))
     def test_it_is_a_random_uuid(self, chance: bytes) -> None:
         """Whatever chance gives: version 4, the variant of RFC 9562, 122 free bits."""

@@ -4,6 +4,7 @@ from hypothesis import given, strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.memo import Memo
+from tests.kit.hypothesis_profile import STEADY
 
 
 class MemoTests(SynchronousTestCase):
@@ -41,6 +42,7 @@ class MemoTests(SynchronousTestCase):
             self.assertRaises(ValueError, memo.__getitem__, b"x")
         self.assertEqual(len(memo), 0)
 
+    @STEADY
     @given(st.lists(st.binary(max_size=2)))
     def test_it_stays_within_its_bound(self, keys: list[bytes]) -> None:
         """Ever new keys make it forget, not grow, and never lie."""
