@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.core.familiar import Familiar, repeats
 from apiproxy.core.head import NotALine, split_line
 from apiproxy.core.headers import CREDENTIAL_SLOTS, answer_kind, request_kind
+from tests.kit.hypothesis_profile import STEADY
 
 SECRET = (
     b"Authorization: Bearer sk-secret",
@@ -17,7 +18,6 @@ SECRET = (
     b"X-JWT: secret",
     b"Sec-WebSocket-Protocol: openai-insecure-api-key.secret",
 )
-from tests.kit.hypothesis_profile import STEADY
 
 
 class FamiliarTests(SynchronousTestCase):
