@@ -40,7 +40,7 @@ _SPARE_FILES = 256
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
-_ALLOCATIONS = 10_000
+_ALLOCATIONS = 5_000
 """So many more objects made than freed, before garbage is looked for. A WebSocket that has
 ended leaves 90 in cycles, a connection to upstream 20, a request none."""
 
@@ -222,7 +222,7 @@ def collect_seldom() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_ALLOCATIONS, 5, 5)
+    gc.set_threshold(_ALLOCATIONS, 3, 3)
 
 
 def _log_descriptor(parent: Any) -> int:
