@@ -80,7 +80,7 @@ class Front(Service):
         self._listening = Listening(reactor, self._herald.listening)
         self._turns = Turns()
         self._doors = Doors(self._listening, self._give, self._full, reactor)
-        self._roll = Roll(reactor, self._ready, self._blank)
+        self._roll = Roll(reactor, self._answering, self._blank)
         self._keys = Keys(self._ready, self._key_refused)
         self._began = reactor.seconds()
         self._up = False
@@ -94,6 +94,10 @@ class Front(Service):
     def _ready(self) -> list[Place]:
         """The places whose workers take connections."""
         return [place for place in self.places if place.ready]
+
+    def _answering(self) -> list[Place]:
+        """The places whose workers can be asked, also when they or we are about to end."""
+        return [place for place in self.places if place.answers]
 
     def _give(self, connection: Any, label: bytes) -> bool:
         ready = self._ready()
@@ -149,7 +153,7 @@ class Front(Service):
     def _worker_ready(self, place: Place) -> None:
         if self._stopping is not None:
             return
-        place.ready = True
+        place.ready = place.answers = True
         if not self._up and all(place.ready for place in self.places):
             self._is_up()
         if self._up:
@@ -176,8 +180,8 @@ class Front(Service):
         self._in_order = self._in_order and drained.in_order
 
     def _key_refused(self) -> None:
-        """A provider does not take its key; only ``strict`` minds."""
-        if self.settings.validate_keys == "strict":
+        """A provider does not take its key; only ``strict`` minds, and no end in order."""
+        if self._stopping is None and self.settings.validate_keys == "strict":
             self._herald.strict()
             self._give_up()
 

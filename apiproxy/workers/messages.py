@@ -66,10 +66,12 @@ class KeysTried(Struct, tag=True):
     """The worker has tried all keys.
 
     Attributes:
+        id: of the question.
         keys: what came out, as ``/health`` shows it.
         refused: whether a provider does not take its key.
     """
 
+    id: int
     keys: dict[str, Any]
     refused: bool
 
@@ -111,7 +113,13 @@ class Told(Struct, tag=True):
 
 
 class TryKeys(Struct, tag=True):
-    """This worker should find out whether the keys are taken."""
+    """This worker should find out whether the keys are taken.
+
+    Attributes:
+        id: comes back with what it finds.
+    """
+
+    id: int
 
 
 class Reload(Struct, tag=True):

@@ -73,11 +73,13 @@ class Roll:
         self._regular = self._clock.callLater(ROUND_SECONDS, self._look)
 
     def stop(self) -> None:
-        """Call it no more."""
-        for call in (self._regular, self._timer):
-            if call is not None and call.active():
-                call.cancel()
-        self._regular = self._timer = None
+        """Call it no more, except for somebody who asks; end a round with what is there."""
+        if self._regular is not None:
+            self._regular.cancel()
+            self._regular = None
+        if self._calling:
+            self._awaited = set()
+            self._answer()
 
     def _look(self) -> None:
         self._regular = self._clock.callLater(ROUND_SECONDS, self._look)

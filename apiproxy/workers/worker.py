@@ -135,13 +135,12 @@ class Worker(Proxy):
         self._reread_settings = reread
         self._end = end
         self._questions = _Questions(reactor)
-        self._key_was_refused = False
         self._inlet = Inlet(inherited.inlet, self.sites, reactor, self._missed)
         self.channel = Channel(
             {
                 messages.Tell: self._tell,
                 messages.Told: self._questions.told,
-                messages.TryKeys: lambda _: self._try_keys(),
+                messages.TryKeys: self._try_keys,
                 messages.Reload: lambda _: self._reload(),
                 messages.Drain: lambda _: end(),
                 messages.Hurry: lambda _: self._end_at_once(),
@@ -196,19 +195,21 @@ class Worker(Proxy):
     def _check_keys(self, rejected: Callable[[], None]) -> None:
         """The front says who tries the keys, and when."""
 
-    def _try_keys(self) -> None:
-        self._key_was_refused = False
-        super()._check_keys(self._note_refusal)
+    def _try_keys(self, asked: messages.TryKeys) -> None:
+        keycheck, refusals = self.keycheck, 0
+
+        def refused() -> None:
+            nonlocal refusals
+            refusals += 1
+
+        def tried(_: object) -> None:
+            if keycheck.complete:  # one that was given up has found nothing out
+                found = messages.KeysTried(asked.id, keycheck.shown(), refusals > 0)
+                self.channel.send(found)
+
+        super()._check_keys(refused)
         if self._checking is not None:
-            _ = self._checking.addCallback(lambda _: self._keys_tried())
-
-    def _note_refusal(self) -> None:
-        self._key_was_refused = True
-
-    def _keys_tried(self) -> None:
-        self.channel.send(
-            messages.KeysTried(self.keycheck.shown(), self._key_was_refused)
-        )
+            _ = self._checking.addCallback(tried)
 
     def _reload(self) -> None:
         try:

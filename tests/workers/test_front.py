@@ -16,6 +16,7 @@ from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
 from apiproxy.workers import messages
 from apiproxy.workers.front import Front
+from apiproxy.workers.messages import Message
 from tests.kit.workers import FakeWorkers
 from tests.test_service import settings
 
@@ -231,9 +232,14 @@ class FiguresTests(FrontCase):
 class KeyTests(FrontCase):
     def tried(self, how: str, *, refused: bool) -> None:
         self.started(APIPROXY_VALIDATE_KEYS=how)
-        self.assertEqual([self.heard(0), self.heard(1)], [["TryKeys"], []])
+        (asked,) = self.workers.heard(0)
+        self.assertEqual(self.heard(1), [])
+        self.workers.says(self.answer(asked, refused=refused), 0)
+
+    def answer(self, asked: Message, *, refused: bool) -> Message:
+        assert isinstance(asked, messages.TryKeys)
         keys = {"complete": True, "results": {"openai": {"status": "x"}}}
-        self.workers.says(messages.KeysTried(keys, refused), 0)
+        return messages.KeysTried(asked.id, keys, refused)
 
     def test_one_worker_tries_them(self) -> None:
         """If anybody should."""
@@ -252,6 +258,18 @@ class KeyTests(FrontCase):
             self.assertEqual(self.given_up, given_up)
             said = self.logged("key_validation_strict_exit")
             self.assertEqual(len(said), given_up)
+
+    def test_a_stop_is_not_hurried(self) -> None:
+        """By a key that is refused when it is under way."""
+        self.started(APIPROXY_VALIDATE_KEYS="strict")
+        (asked,) = self.workers.heard(0)
+        stopping = self.stopped()
+        self.workers.says(self.answer(asked, refused=True), 0)
+        self.assertEqual(self.given_up, 0)
+        self.assertEqual(self.logged("key_validation_strict_exit"), [])
+        for at in (0, 1):
+            self.workers.dies(at)
+        self.successResultOf(stopping)
 
 
 class ReloadTests(FrontCase):
@@ -278,8 +296,9 @@ class ReloadTests(FrontCase):
         self.assertEqual(said.count("its listener changes only by a restart"), 2)
         self.assertIn("the number of workers changes only by a restart", said)
         self.assertEqual(said[-1], "settings are in force")
-        self.assertEqual(self.heard(0), ["TryKeys"])
-        self.workers.says(messages.KeysTried({}, True), 0)
+        (asked,) = self.workers.heard(0)
+        assert isinstance(asked, messages.TryKeys)
+        self.workers.says(messages.KeysTried(asked.id, {}, True), 0)
         self.assertEqual(self.given_up, 0)
         self.assertEqual([self.connect(), self.connect()], [True, False])
         listens = {one.name: one.port for one in front.settings.providers}
@@ -352,6 +371,26 @@ class StopTests(FrontCase):
             self.successResultOf(stopping)
             last = self.logged("shutdown")[-1]["message"]
             self.assertEqual(last, "live exchanges were aborted")
+
+    def test_figures_during_a_stop(self) -> None:
+        """Who asks, of the agents that are still served, gets those of all that run."""
+        self.started()
+        stopping = self.stopped()
+        for at in (0, 1):
+            self.workers.says(messages.Leaving(), at)
+            self.workers.heard(at)
+        self.workers.says(messages.Asking(3), 0)
+        for at in (0, 1):
+            (tell,) = self.workers.heard(at)
+            assert isinstance(tell, messages.Tell)
+            report = Report(version="1", uptime=1.0)
+            self.workers.says(messages.Telling(tell.round, report), at)
+        (told,) = self.workers.heard(0)
+        assert isinstance(told, messages.Told)
+        self.assertEqual((told.id, told.report.workers), (3, 2))
+        for at in (0, 1):
+            self.workers.dies(at)
+        self.successResultOf(stopping)
 
     def test_a_hurry(self) -> None:
         """Workers are told, and killed if that does not help."""

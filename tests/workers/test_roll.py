@@ -140,3 +140,17 @@ class RollTests(SynchronousTestCase):
         self.roll.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.roll.stop()
+
+    def test_it_stops_in_the_middle_of_a_round(self) -> None:
+        """Who has asked gets what is there; who asks later is answered, too."""
+        self.roll.start()
+        asked = self.roll.whole()
+        self.roll.heard(0, 1, counted(3))
+        self.roll.stop()
+        self.assertEqual(self.requests(self.successResultOf(asked)), (3, 0))
+        self.roll.heard(1, 1, counted(4))
+        later = self.roll.whole()
+        self.roll.heard(0, 2, counted(5))
+        self.roll.heard(1, 2, counted(6))
+        self.assertEqual(self.requests(self.successResultOf(later)), (11, 0))
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -231,16 +231,28 @@ class KeyTests(WorkerCase):
 
             self.worker.keycheck.start = start  # type: ignore[method-assign]
             self.said()
-            self.hears(messages.TryKeys())
+            self.hears(messages.TryKeys(7))
             self.assertEqual(self.said(), [])
+            self.worker.keycheck.complete = True
             check.callback(None)
-            keys = {"complete": False, "results": {}}
-            self.assertEqual(self.said(), [messages.KeysTried(keys, refused)])
+            keys = {"complete": True, "results": {}}
+            self.assertEqual(self.said(), [messages.KeysTried(7, keys, refused)])
+
+    def test_a_check_that_is_given_up(self) -> None:
+        """By a reload or a stop: nothing was found out, and nothing is said."""
+        self.next_settings = settings(APIPROXY_VALIDATE_KEYS="strict")
+        self.hears(messages.Reload())
+        check: Deferred[None] = Deferred()
+        self.worker.keycheck.start = lambda *_: check  # type: ignore[method-assign]
+        self.said()
+        self.hears(messages.TryKeys(1))
+        check.cancel()
+        self.assertEqual(self.said(), [])
 
     def test_nobody_should(self) -> None:
         """Then there is nothing to hear."""
         self.said()
-        self.hears(messages.TryKeys())
+        self.hears(messages.TryKeys(1))
         self.assertEqual(self.said(), [])
 
 
