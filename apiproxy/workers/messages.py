@@ -8,6 +8,7 @@ class that the other may send fails in the test that compares the two.
 =============  ======  ==============================================================
 message        to      when
 =============  ======  ==============================================================
+``Begin``      front   the worker was started, and asks what to serve by
 ``Ready``      front   the worker can serve
 ``Leaving``    front   the worker takes no more connections
 ``Asking``     front   somebody asked the worker for the figures of all
@@ -15,6 +16,7 @@ message        to      when
 ``KeysTried``  front   the worker has tried the keys, for a ``TryKeys``
 ``Reloaded``   front   the worker has done as ``Reload`` said
 ``Drained``    front   the worker has stopped
+``Serve``      worker  this is what to serve by, for a ``Begin``
 ``Tell``       worker  the front wants its figures
 ``Told``       worker  the figures of all, for an ``Asking``
 ``TryKeys``    worker  this worker should find out whether the keys are taken
@@ -29,7 +31,12 @@ from typing import Any, TypeAlias, Union
 import msgspec
 from msgspec import Struct
 
+from apiproxy.settings.origin import Origin
 from apiproxy.telemetry.report import Report
+
+
+class Begin(Struct, tag=True):
+    """The worker was started, and asks what to serve by."""
 
 
 class Ready(Struct, tag=True):
@@ -77,7 +84,15 @@ class KeysTried(Struct, tag=True):
 
 
 class Reloaded(Struct, tag=True):
-    """The worker has put other settings in force, or could not."""
+    """The worker has put other settings in force, or could not.
+
+    Attributes:
+        id: of the ``Reload``.
+        ok: whether they are in force.
+    """
+
+    id: int
+    ok: bool
 
 
 class Drained(Struct, tag=True):
@@ -88,6 +103,16 @@ class Drained(Struct, tag=True):
     """
 
     in_order: bool
+
+
+class Serve(Struct, tag=True):
+    """What to serve by.
+
+    Attributes:
+        origin: makes the settings.
+    """
+
+    origin: Origin
 
 
 class Tell(Struct, tag=True):
@@ -123,7 +148,15 @@ class TryKeys(Struct, tag=True):
 
 
 class Reload(Struct, tag=True):
-    """There are other settings."""
+    """There are other settings.
+
+    Attributes:
+        id: comes back when that is done.
+        origin: makes them.
+    """
+
+    id: int
+    origin: Origin
 
 
 class Drain(Struct, tag=True):
@@ -134,8 +167,8 @@ class Hurry(Struct, tag=True):
     """Stop at once."""
 
 
-TO_FRONT = (Ready, Leaving, Asking, Telling, KeysTried, Reloaded, Drained)
-TO_WORKER = (Tell, Told, TryKeys, Reload, Drain, Hurry)
+TO_FRONT = (Begin, Ready, Leaving, Asking, Telling, KeysTried, Reloaded, Drained)
+TO_WORKER = (Serve, Tell, Told, TryKeys, Reload, Drain, Hurry)
 MESSAGES = (*TO_FRONT, *TO_WORKER)
 
 Message: TypeAlias = Struct

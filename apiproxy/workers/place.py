@@ -24,6 +24,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 CHANNEL_FD, INLET_FD, SHARES_FD = 3, 4, 5
 """Where a worker finds what it inherits."""
 
+EXIT_UNUSABLE = 78
+"""Exit code of a worker that cannot use the settings, so that another could not, either."""
+
 Launch = Callable[[int, ProcessProtocol, Mapping[int, int]], IProcessTransport]
 """Starts a worker: its number, who is told of its end, and our descriptors by its own."""
 
@@ -68,6 +71,7 @@ class Place:
 
     Attributes:
         number: of the place, from 0.
+        begun: whether the worker has been told what to serve by, and has not ended.
         ready: whether the worker takes connections.
         answers: whether the worker has been ready and has not ended.
         restarts: how often it was replaced.
@@ -82,7 +86,7 @@ class Place:
         launch: Launch,
     ) -> None:
         self.number = number
-        self.ready = self.answers = False
+        self.begun = self.ready = self.answers = False
         self.restarts = 0
         self._owner = owner
         self._shares = shares
@@ -185,13 +189,13 @@ class Place:
 
     def _hung_up(self) -> None:
         """All that the worker said has been heard."""
-        self.ready = self.answers = False
+        self.begun = self.ready = self.answers = False
         self._channel = None
         self._gone()
 
     def _ended(self, how: Ending) -> None:
         """The process is no more."""
-        self.ready = self.answers = False
+        self.begun = self.ready = self.answers = False
         self._how = how
         self._process = None
         self._gone()

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from apiproxy.admin.answer import Later
-from apiproxy.config import ConfigurationError, Settings
+from apiproxy.config import ConfigurationError, Origin, Settings
 from apiproxy.core.errors import InternalError
 from apiproxy.herald import Herald
 from apiproxy.service import Proxy
@@ -105,7 +105,7 @@ class Worker(Proxy):
         reactor: WorkersReactor,
         log: LineLog,
         inherited: Inherited,
-        reread: Callable[[], Settings],
+        remake: Callable[[Origin], Settings],
         end: Callable[[], None],
         *,
         dropped: Callable[[], int] = int,
@@ -117,7 +117,7 @@ class Worker(Proxy):
             reactor: provides sockets and time.
             log: where lines go.
             inherited: what it has from the front.
-            reread: gives the settings as they are now.
+            remake: makes settings; may raise ConfigurationError.
             end: ends this process in order; may be called again.
             dropped: number of log lines lost so far.
         """
@@ -132,7 +132,7 @@ class Worker(Proxy):
         )
         self._inherited = inherited
         self._sockets = reactor
-        self._reread_settings = reread
+        self._remake = remake
         self._end = end
         self._questions = _Questions(reactor)
         self._inlet = Inlet(inherited.inlet, self.sites, reactor, self._missed)
@@ -141,7 +141,7 @@ class Worker(Proxy):
                 messages.Tell: self._tell,
                 messages.Told: self._questions.told,
                 messages.TryKeys: self._try_keys,
-                messages.Reload: lambda _: self._reload(),
+                messages.Reload: self._reload,
                 messages.Drain: lambda _: end(),
                 messages.Hurry: lambda _: self._end_at_once(),
             },
@@ -211,11 +211,13 @@ class Worker(Proxy):
         if self._checking is not None:
             _ = self._checking.addCallback(tried)
 
-    def _reload(self) -> None:
+    def _reload(self, asked: messages.Reload) -> None:
+        ok = False
         try:
-            self.reload(self._reread_settings())
+            self.reload(self._remake(asked.origin))
+            ok = True
         except ConfigurationError as error:
             for problem in error.problems:
                 self._log.log("error", "reload", message=problem)
         finally:
-            self.channel.send(messages.Reloaded())
+            self.channel.send(messages.Reloaded(asked.id, ok))

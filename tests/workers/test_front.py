@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.config import Settings
+from apiproxy.config import Origin, Settings
 from apiproxy.listening import PortTaken
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
@@ -17,6 +17,7 @@ from apiproxy.telemetry.tally import Tally
 from apiproxy.workers import messages
 from apiproxy.workers.front import Front
 from apiproxy.workers.messages import Message
+from apiproxy.workers.place import EXIT_UNUSABLE
 from tests.kit.workers import FakeWorkers
 from tests.test_service import settings
 
@@ -31,6 +32,7 @@ class FrontCase(SynchronousTestCase):
         self.lines: list[bytes] = []
         self.notified: list[str] = []
         self.given_up = 0
+        self.origin = Origin.of({"A": "b"}, None)
 
     def front(self, **variables: str) -> Front:
         self.settings = settings(APIPROXY_WORKERS="2", **variables)
@@ -39,6 +41,7 @@ class FrontCase(SynchronousTestCase):
             self.workers.as_reactor,
             LineLog(self.lines.append, level="info", now=float),
             self.workers.launch,
+            lambda: self.origin,
             notify=self.notified.append,
             dropped=lambda: 3,
             give_up=self.give_up,
@@ -52,6 +55,9 @@ class FrontCase(SynchronousTestCase):
         """One whose workers are ready."""
         front = self.front(**variables)
         front.startService()
+        for at in range(2):
+            self.workers.says(messages.Begin(), at)
+            self.assertEqual(self.workers.heard(at), [messages.Serve(self.origin)])
         for at in range(2):
             self.workers.says(messages.Ready(), at)
         return front
@@ -113,15 +119,20 @@ class StartTests(FrontCase):
     def test_a_worker_whose_settings_make_no_sense(self) -> None:
         """At start, that ends the service; later it is tried again."""
         self.front().startService()
-        self.workers.dies(0, code=1)
+        self.workers.dies(0, code=EXIT_UNUSABLE)
         self.assertEqual(self.given_up, 1)
         self.reactor.advance(60)
         self.assertEqual(len(self.workers.processes), 2)
 
     def test_a_worker_that_breaks_at_start(self) -> None:
-        """Another is tried."""
+        """Another is tried, whatever its exit code; it is the settings that end it all."""
+        for code, signal in ((0, 11), (1, None)):
+            self.setUp()
+            self.breaks(code, signal)
+
+    def breaks(self, code: int, signal: int | None) -> None:
         self.front().startService()
-        self.workers.dies(0, signal=11)
+        self.workers.dies(0, code=code, signal=signal)
         self.reactor.advance(0.1)
         self.assertEqual((self.given_up, len(self.workers.processes)), (0, 3))
         self.workers.says(messages.Ready(), 1)
@@ -285,12 +296,15 @@ class ReloadTests(FrontCase):
             APIPROXY_GEMINI_PORT="off",
             APIPROXY_VERTEX_PORT="17",
         )
+        self.origin = Origin.of({"A": "c"}, None)
         front.reload(new)
         self.assertEqual(self.notified[1:], ["RELOADING=1"])
-        self.assertEqual([self.heard(0), self.heard(1)], [["Reload"], ["Reload"]])
-        self.workers.says(messages.Reloaded(), 0)
+        for at in (0, 1):
+            told = [messages.Reload(1, self.origin)]
+            self.assertEqual(self.workers.heard(at), told)
+        self.workers.says(messages.Reloaded(1, ok=True), 0)
         self.assertEqual(self.logged("reload"), [])
-        self.workers.says(messages.Reloaded(), 1)
+        self.workers.says(messages.Reloaded(1, ok=True), 1)
         self.assertEqual(self.notified[1:], ["RELOADING=1", "READY=1"])
         said = [line["message"] for line in self.logged("reload")]
         self.assertEqual(said.count("its listener changes only by a restart"), 2)
@@ -309,25 +323,84 @@ class ReloadTests(FrontCase):
         """Nobody waits for it."""
         front = self.started()
         front.reload(self.settings)
-        self.workers.says(messages.Reloaded(), 0)
+        self.workers.says(messages.Reloaded(1, ok=True), 0)
         self.workers.dies(1, signal=9)
         self.assertEqual(self.logged("reload")[-1]["message"], "settings are in force")
 
+    def test_the_next_worker_has_what_is_in_force(self) -> None:
+        """What has been read and accepted, not what files hold when it starts."""
+        self.started()
+        inforce, self.origin = self.origin, Origin.of({"A": "nonsense"}, None)
+        self.workers.dies(0, signal=9)
+        self.reactor.advance(0.1)
+        self.workers.says(messages.Begin())
+        self.assertEqual(self.workers.heard(), [messages.Serve(inforce)])
+
     def test_two_in_a_row(self) -> None:
-        """The first is over when the second begins."""
+        """Only the second counts; answers to the first are none to it."""
         front = self.started()
         front.reload(self.settings)
-        front.reload(evolve(self.settings, log_level="error"))
-        self.assertEqual(self.notified[1:], ["RELOADING=1", "RELOADING=1", "READY=1"])
+        front.reload(self.settings)
+        for at in (0, 1):
+            self.workers.says(messages.Reloaded(1, ok=True), at)
+        self.assertEqual(self.notified[1:], ["RELOADING=1", "RELOADING=1"])
+        for at in (0, 1):
+            self.workers.says(messages.Reloaded(2, ok=True), at)
+        self.assertEqual(self.notified[-1], "READY=1")
+        said = [line["message"] for line in self.logged("reload")]
+        self.assertEqual(said.count("settings are in force"), 1)
+
+    def test_a_worker_that_could_not(self) -> None:
+        """It is named, ends in order, and is replaced; nothing is said to be in force."""
+        front = self.started()
+        front.reload(self.settings)
+        for at in (0, 1):
+            self.workers.heard(at)
+        self.workers.says(messages.Reloaded(1, ok=False), 0)
+        self.workers.says(messages.Reloaded(1, ok=True), 1)
+        (line,) = self.logged("reload")
+        self.assertEqual((line["level"], line["worker"]), ("error", 0))
+        self.assertEqual([self.heard(0), self.heard(1)], [["Drain"], []])
+        self.assertEqual([place.ready for place in front.places], [False, True])
+        self.assertEqual(self.notified[-1], "READY=1")
+        self.workers.dies(0)
+        self.reactor.advance(0.1)
+        self.assertEqual(len(self.workers.processes), 3)
+
+    def test_a_worker_that_did_not_answer(self) -> None:
+        """It is named, killed, and replaced; nothing is said to be in force."""
+        front = self.started()
+        front.reload(self.settings)
+        self.workers.says(messages.Reloaded(1, ok=True), 0)
+        self.reactor.advance(10)
+        (line,) = self.logged("reload")
+        self.assertEqual((line["level"], line["worker"]), ("error", 1))
+        self.assertEqual(self.workers.processes[1].signals, ["KILL"])
+
+    def test_a_stop_overtakes_it(self) -> None:
+        """Nobody is waited for, and nobody killed."""
+        front = self.started()
+        front.reload(self.settings)
+        stopping = self.stopped()
+        self.reactor.advance(10)
+        self.assertEqual(self.workers.processes[1].signals, [])
+        for at in (0, 1):
+            self.workers.dies(at)
+        self.successResultOf(stopping)
 
     def test_before_it_is_up(self) -> None:
         """The service manager is not told that it is ready when it is not."""
         front = self.front()
         front.startService()
+        self.workers.says(messages.Begin(), 0)
+        self.workers.heard(0)
+        self.origin = Origin.of({"A": "c"}, None)
         front.reload(self.settings)
-        for at in (0, 1):
-            self.workers.says(messages.Reloaded(), at)
+        self.assertEqual([self.heard(0), self.heard(1)], [["Reload"], []])
+        self.workers.says(messages.Reloaded(1, ok=True), 0)
         self.assertEqual(self.notified, [])
+        self.workers.says(messages.Begin(), 1)
+        self.assertEqual(self.workers.heard(1), [messages.Serve(self.origin)])
 
     def test_settings_of_another_shape(self) -> None:
         """A provider that is gone keeps its listener and loses its key."""

@@ -1,5 +1,6 @@
 """Several processes as one service: what its users, and whoever runs it, see of them."""
 
+import contextlib
 import json
 import os
 import re
@@ -142,6 +143,25 @@ class ServingTests(WorkersCase):
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
             self.assertNotIn(KEY.encode(), command)
             self.assertNotIn(b"squid-password-123", command)
+
+    def test_no_key_in_a_worker_s_environment(self) -> None:
+        """Not for a moment: between its start and its first step anybody could look."""
+        service = self.start()
+        service.up()
+        os.kill(workers(service)[0], signal.SIGKILL)
+        seen = set()
+
+        def look() -> bool:
+            for pid in workers(service).values():
+                with contextlib.suppress(OSError):
+                    seen.add(Path(f"/proc/{pid}/environ").read_bytes())
+            return 0 in workers(service)
+
+        self.until(look)
+        look()
+        for environ in seen:
+            self.assertNotIn(KEY.encode(), environ)
+            self.assertNotIn(b"squid-password-123", environ)
 
     def test_connections_are_spread_evenly(self) -> None:
         """Of forty that stay open, each of two workers has twenty."""
@@ -339,6 +359,24 @@ class SignalTests(WorkersCase):
         self.assertEqual(statuses(), {b"502"})
         messages = [line.get("message") for line in service.lines]
         self.assertEqual(messages.count("settings are in force"), 1)
+
+    def test_a_worker_s_replacement_has_what_is_in_force(self) -> None:
+        """Whatever stands in the file by then, which nobody has been told to read."""
+        config = Path(os.path.abspath(self.mktemp()))
+        config.write_text("[limits]\nbody = 100\n")
+        service = self.start("--config", str(config))
+        port = service.up()
+        config.write_text("nonsense")
+        os.kill(workers(service)[1], signal.SIGKILL)
+        service.log(lambda line: line["event"] == "worker_lost")
+        upload = (
+            b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+            b"Content-Length: 200\r\n\r\n" + b"x" * 200
+        )
+        self.until(lambda: self.figures(port)["apiproxy_workers"] == 2)
+        for _ in range(8):
+            self.assertEqual(ask(port, upload)[9:12], b"413")
+        self.assertEqual(sorted(workers(service)), [0, 1])
 
     def test_a_stop_waits_for_what_is_under_way(self) -> None:
         """Nobody is let in meanwhile; a second signal ends it at once, in every worker."""

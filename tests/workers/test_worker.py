@@ -4,12 +4,12 @@ import json
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.config import ConfigurationError, Settings
+from apiproxy.config import ConfigurationError, Origin, Settings
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
@@ -21,6 +21,8 @@ from apiproxy.workers.worker import Inherited, Worker
 from tests.kit.memory import MemoryTransport, get
 from tests.kit.workers import FakeReactor, sent
 from tests.test_service import settings
+
+ORIGIN = Origin.of({"A": "b"}, None)
 
 
 class WorkerCase(SynchronousTestCase):
@@ -50,7 +52,7 @@ class WorkerCase(SynchronousTestCase):
             reactor,
             LineLog(self.lines.append, level="info", now=float),
             Inherited(1, ours, self.inlet, self.shares),
-            self.reread,
+            self.remake,
             self.end,
             dropped=lambda: 2,
         )
@@ -58,7 +60,8 @@ class WorkerCase(SynchronousTestCase):
     def end(self) -> None:
         self.ended += 1
 
-    def reread(self) -> Settings:
+    def remake(self, origin: Origin) -> Settings:
+        self.assertEqual(origin, ORIGIN)
         if self.problems:
             raise ConfigurationError(self.problems)
         return self.next_settings
@@ -216,7 +219,7 @@ class KeyTests(WorkerCase):
         """And hears what came out."""
         for refused in (True, False):
             self.next_settings = settings(APIPROXY_VALIDATE_KEYS="warn")
-            self.hears(messages.Reload())
+            self.hears(messages.Reload(7, ORIGIN))
             check: Deferred[None] = Deferred()
 
             def start(
@@ -241,7 +244,7 @@ class KeyTests(WorkerCase):
     def test_a_check_that_is_given_up(self) -> None:
         """By a reload or a stop: nothing was found out, and nothing is said."""
         self.next_settings = settings(APIPROXY_VALIDATE_KEYS="strict")
-        self.hears(messages.Reload())
+        self.hears(messages.Reload(7, ORIGIN))
         check: Deferred[None] = Deferred()
         self.worker.keycheck.start = lambda *_: check  # type: ignore[method-assign]
         self.said()
@@ -261,8 +264,8 @@ class ReloadTests(WorkerCase):
         """They are in force when the front hears of it; it is the front that says so."""
         self.said()
         self.next_settings = settings(APIPROXY_MAX_BODY_BYTES="77")
-        self.hears(messages.Reload())
-        self.assertEqual(self.said(), [messages.Reloaded()])
+        self.hears(messages.Reload(7, ORIGIN))
+        self.assertEqual(self.said(), [messages.Reloaded(7, ok=True)])
         self.assertEqual(self.worker.sites["openai"].limits.body, 77)
         self.assertEqual(self.events(), [])
 
@@ -271,10 +274,18 @@ class ReloadTests(WorkerCase):
         self.said()
         before = self.worker.settings
         self.problems = ["one", "two"]
-        self.hears(messages.Reload())
-        self.assertEqual(self.said(), [messages.Reloaded()])
+        self.hears(messages.Reload(7, ORIGIN))
+        self.assertEqual(self.said(), [messages.Reloaded(7, ok=False)])
         self.assertEqual(self.events(), ["reload", "reload"])
         self.assertIs(self.worker.settings, before)
+
+    def test_a_bug(self) -> None:
+        """The front hears that the settings are not in force."""
+        self.said()
+        self.next_settings = cast(Settings, None)
+        self.hears(messages.Reload(7, ORIGIN))
+        self.assertEqual(self.said(), [messages.Reloaded(7, ok=False)])
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
 
 
 class InheritedTests(SynchronousTestCase):
