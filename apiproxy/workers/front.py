@@ -84,7 +84,7 @@ class Front(Service):
         self._listening = Listening(reactor, self._herald.listening)
         self._turns = Turns()
         self._doors = Doors(self._listening, self._give, self._full, reactor)
-        self._roll = Roll(reactor, self._answering, self._blank)
+        self._roll = Roll(reactor, self._answering, self._blank, self._stuck)
         self._keys = Keys(self._ready, self._key_refused)
         self._began = reactor.seconds()
         self._up = False
@@ -126,6 +126,12 @@ class Front(Service):
             workers=sum(place.running for place in self.places),
             restarts=sum(place.restarts for place in self.places),
         )
+
+    def _stuck(self, number: int) -> None:
+        """A worker holds its connections, and its share of the limits, and does nothing."""
+        message = "it does not answer, and is killed"
+        self._log.log("error", "worker_stuck", worker=number, message=message)
+        self.places[number].kill()
 
     # What workers say.
 

@@ -200,6 +200,21 @@ class ConnectionTests(FrontCase):
             self.connect()
         self.assertEqual([place.load for place in front.places], [5, 5])
 
+    def test_a_worker_that_is_stuck_for_long(self) -> None:
+        """It is killed, so that another can take its place."""
+        self.started()
+        for _ in range(7):
+            self.reactor.advance(5)
+            for told in self.workers.heard(1):
+                assert isinstance(told, messages.Tell)
+                report = Report(version="1", uptime=1.0)
+                self.workers.says(messages.Telling(told.round, report), 1)
+            self.reactor.advance(0)
+        (line,) = self.logged("worker_stuck")
+        self.assertEqual((line["worker"], line["level"]), (0, "error"))
+        signals = [process.signals for process in self.workers.processes]
+        self.assertEqual(signals, [["KILL"], []])
+
     def test_a_worker_that_leaves(self) -> None:
         """It gets nothing more."""
         front = self.started()
