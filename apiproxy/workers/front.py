@@ -187,6 +187,7 @@ class Front(Service):
 
     def _worker_leaves(self, place: Place) -> None:
         place.ready = False
+        place.send(messages.NoMore())
         self._shut_if_alone()
 
     def _shut_if_alone(self) -> None:
@@ -333,8 +334,9 @@ class Front(Service):
                 place.kill()
             for place in failed:
                 self._say_of(place, "the settings are not in force; it is replaced")
+                place.ready = False
                 place.send(messages.Drain())
-                self._worker_leaves(place)
+                self._shut_if_alone()
             if self._up:
                 self._notify("READY=1")
                 self._keys.find_somebody()

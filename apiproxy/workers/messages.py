@@ -10,13 +10,14 @@ message        to      when
 =============  ======  ==============================================================
 ``Begin``      front   the worker was started, and asks what to serve by
 ``Ready``      front   the worker can serve
-``Leaving``    front   the worker takes no more connections
+``Leaving``    front   the worker wants no more connections
 ``Asking``     front   somebody asked the worker for the figures of all
 ``Telling``    front   the worker's own figures, for a ``Tell``
 ``KeysTried``  front   the worker has tried the keys, for a ``TryKeys``
 ``Reloaded``   front   the worker has done as ``Reload`` said
 ``Drained``    front   the worker has stopped
 ``Serve``      worker  this is what to serve by, for a ``Begin``
+``NoMore``     worker  the front gives it none any more, for a ``Leaving``
 ``Tell``       worker  the front wants its figures
 ``Told``       worker  the figures of all, for an ``Asking``
 ``TryKeys``    worker  this worker should find out whether the keys are taken
@@ -44,7 +45,7 @@ class Ready(Struct, tag=True):
 
 
 class Leaving(Struct, tag=True):
-    """The worker takes no more connections."""
+    """The worker wants no more connections; those that it was given it still serves."""
 
 
 class Asking(Struct, tag=True):
@@ -115,6 +116,10 @@ class Serve(Struct, tag=True):
     origin: Origin
 
 
+class NoMore(Struct, tag=True):
+    """The front gives the worker no more connections than are on their way."""
+
+
 class Tell(Struct, tag=True):
     """The front wants the worker's figures.
 
@@ -168,7 +173,7 @@ class Hurry(Struct, tag=True):
 
 
 TO_FRONT = (Begin, Ready, Leaving, Asking, Telling, KeysTried, Reloaded, Drained)
-TO_WORKER = (Serve, Tell, Told, TryKeys, Reload, Drain, Hurry)
+TO_WORKER = (Serve, NoMore, Tell, Told, TryKeys, Reload, Drain, Hurry)
 MESSAGES = (*TO_FRONT, *TO_WORKER)
 
 Message: TypeAlias = Struct

@@ -7,6 +7,7 @@ from itertools import count
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from apiproxy.admin.answer import Later
 from apiproxy.config import ConfigurationError, Origin, Settings
@@ -23,6 +24,8 @@ from apiproxy.workers.place import CHANNEL_FD, INLET_FD, SHARES_FD
 from apiproxy.workers.shares import SharedCensus, Shares
 
 _PATIENCE_SECONDS = 3.0
+_LEAVE_SECONDS = 1.0
+_READ_SECONDS = 0.05
 
 
 class Inherited:
@@ -134,18 +137,20 @@ class Worker(Proxy):
         self._sockets = reactor
         self._remake = remake
         self._end = end
+        self._no_more: Deferred[None] = Deferred()
         self._questions = _Questions(reactor)
         self._inlet = Inlet(inherited.inlet, self.sites, reactor, self._missed)
         self.channel = Channel(
             {
                 messages.Tell: self._tell,
+                messages.NoMore: lambda _: self._given_all(),
                 messages.Told: self._questions.told,
                 messages.TryKeys: self._try_keys,
                 messages.Reload: self._reload,
                 messages.Drain: lambda _: end(),
                 messages.Hurry: lambda _: self._end_at_once(),
             },
-            end,
+            self._alone,
         )
 
     def _end_at_once(self) -> None:
@@ -169,12 +174,30 @@ class Worker(Proxy):
         self.channel.send(messages.Ready())
 
     async def _stop(self) -> None:
-        self.channel.send(messages.Leaving())
+        await self._leave()
         await super()._stop()
-        self._inlet.stop()
         self.channel.send(messages.Telling(0, self.report()))
         self.channel.send(messages.Drained(self.drained_in_order))
         await self.channel.close(self._sockets)
+
+    async def _leave(self) -> None:
+        """Have no more connections given, and serve those that are on their way."""
+        if self.channel.connected:
+            self.channel.send(messages.Leaving())
+            no_more = self._no_more.addTimeout(_LEAVE_SECONDS, self._sockets)
+            await no_more.addErrback(lambda _: None)
+        self._inlet.take_rest()
+        # What they bring with them is read before those that are idle are closed.
+        await deferLater(self._sockets, _READ_SECONDS, lambda: None)
+
+    def _given_all(self) -> None:
+        if not self._no_more.called:
+            self._no_more.callback(None)
+
+    def _alone(self) -> None:
+        """The front is gone."""
+        self._given_all()
+        self._end()
 
     def _missed(self) -> None:
         """A connection that the front counted came to nothing."""

@@ -219,6 +219,7 @@ class ConnectionTests(FrontCase):
         """It gets nothing more."""
         front = self.started()
         self.workers.says(messages.Leaving(), 0)
+        self.assertEqual(self.workers.heard(0)[-1], messages.NoMore())
         for _ in range(2):
             self.connect()
         self.assertEqual([place.load for place in front.places], [0, 2])

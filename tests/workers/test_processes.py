@@ -285,6 +285,22 @@ class LossTests(WorkersCase):
         self.assertEqual((line["exit_code"], line["signal"]), (0, None))
         self.assertEqual(self.requests(port), 6)
 
+    def test_no_connection_is_lost_with_it(self) -> None:
+        """Neither one that is on its way to it, nor what that brings with it."""
+        service = self.start()
+        port = service.up()
+        for number in range(2):
+            agents = []
+            for count in range(200):
+                agents.append(self.connect(port))
+                agents[-1].sendall(GET % b"/reflect")
+                if count == 100:
+                    os.kill(workers(service)[number], signal.SIGTERM)
+            for agent in agents:
+                self.assertTrue(agent.recv(65536).startswith(b"HTTP/1.1 200 "))
+            service.log(lambda line: line["event"] == "worker_lost")
+            self.until(lambda: self.figures(port)["apiproxy_workers"] == 2)
+
     def test_a_front_that_is_killed(self) -> None:
         """Its workers end, too."""
         service = self.start()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.config import ConfigurationError, Origin, Settings
@@ -128,8 +130,10 @@ class LifeTests(WorkerCase):
         self.assertEqual(self.ended, 1)
         stopping = self.worker.stopService()
         self.turn(0.2)
-        leaving, last, drained = self.said()
-        self.assertEqual(leaving, messages.Leaving())
+        self.assertEqual(self.said(), [messages.Leaving()])
+        self.hears(messages.NoMore())
+        self.turn(0.3)
+        last, drained = self.said()
         assert isinstance(last, messages.Telling)
         self.assertEqual((last.round, last.report.log_lines_dropped), (0, 2))
         self.assertEqual(drained, messages.Drained(in_order=True))
@@ -138,6 +142,31 @@ class LifeTests(WorkerCase):
         self.successResultOf(stopping)
         self.assertEqual((self.events(), self.reactor.getReaders()), ([], []))
 
+    def test_connections_on_their_way_when_it_stops(self) -> None:
+        """They were given before the front knew; they are served, what they asked included."""
+        stopping = self.worker.stopService()
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        with ours:
+            self.outlet.give(ours, label(ours, "openai"))
+        self.assertEqual(len(self.reactor.adopted), 1)
+        self.hears(messages.NoMore())
+        self.hears(messages.NoMore())
+        self.assertEqual(len(self.reactor.adopted), 2)
+        agent = self.reactor.adopted[1]
+        agent.dataReceived(get("/reflect"))
+        self.assertIn(b"HTTP/1.1 200 ", agent.transport.value())
+        agent.connectionLost(Failure(connectionDone.value))
+        self.turn(1.5)
+        self.successResultOf(stopping)
+
+    def test_a_front_that_does_not_let_it_go(self) -> None:
+        """It is not waited for, for more than a second."""
+        stopping = self.worker.stopService()
+        self.turn(2.5)
+        self.assertIn(messages.Drained(in_order=True), self.said())
+        self.successResultOf(stopping)
+
     def test_a_hurry(self) -> None:
         """What is under way is aborted."""
         agent = self.agent()
@@ -145,6 +174,7 @@ class LifeTests(WorkerCase):
         self.hears(messages.Hurry())
         self.assertEqual(self.ended, 1)
         stopping = self.worker.stopService()
+        self.hears(messages.NoMore())
         self.turn(0.5)
         self.assertTrue(agent.aborted)
         self.assertIn(messages.Drained(in_order=False), self.said())
@@ -153,8 +183,11 @@ class LifeTests(WorkerCase):
 
     def test_the_front_is_gone(self) -> None:
         """Then it ends, in order."""
+        stopping = self.worker.stopService()
         self.channel.connectionLost()
         self.assertEqual(self.ended, 1)
+        self.turn(0.5)
+        self.successResultOf(stopping)
 
 
 class FiguresTests(WorkerCase):
