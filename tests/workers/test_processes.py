@@ -289,17 +289,17 @@ class LossTests(WorkersCase):
         """Neither one that is on its way to it, nor what that brings with it."""
         service = self.start()
         port = service.up()
-        for number in range(2):
-            agents = []
-            for count in range(200):
-                agents.append(self.connect(port))
-                agents[-1].sendall(GET % b"/reflect")
-                if count == 100:
-                    os.kill(workers(service)[number], signal.SIGTERM)
-            for agent in agents:
-                self.assertTrue(agent.recv(65536).startswith(b"HTTP/1.1 200 "))
-            service.log(lambda line: line["event"] == "worker_lost")
-            self.until(lambda: self.figures(port)["apiproxy_workers"] == 2)
+        victim = workers(service)[0]
+        os.kill(victim, signal.SIGSTOP)  # so that it finds all of it at once
+        agents = [self.connect(port) for _ in range(300)]
+        for agent in agents:
+            agent.sendall(GET % b"/reflect")
+        os.kill(victim, signal.SIGTERM)
+        os.kill(victim, signal.SIGCONT)
+        for agent in agents:
+            self.assertTrue(agent.recv(65536).startswith(b"HTTP/1.1 200 "))
+        line = service.log(lambda line: line["event"] == "worker_lost")
+        self.assertEqual((line["exit_code"], line["signal"]), (0, None))
 
     def test_a_front_that_is_killed(self) -> None:
         """Its workers end, too."""
