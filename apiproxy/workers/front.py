@@ -21,10 +21,10 @@ from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.wire.reactor import WorkersReactor
 from apiproxy.workers import messages
-from apiproxy.workers.channel import Duties
-from apiproxy.workers.dispatch import Turns
 from apiproxy.workers.doors import Doors
+from apiproxy.workers.handover import Turns
 from apiproxy.workers.keys import Keys
+from apiproxy.workers.line import Duties
 from apiproxy.workers.place import EXIT_UNUSABLE, Ending, Launch, Place
 from apiproxy.workers.reloading import Reloading
 from apiproxy.workers.roll import Roll

@@ -11,8 +11,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apiproxy.wire.reactor import WorkersReactor
-from apiproxy.workers.channel import Channel, Duties, OneConnection
-from apiproxy.workers.dispatch import Outlet
+from apiproxy.workers.handover import Outlet
+from apiproxy.workers.line import Channel, Duties, OneConnection
 from apiproxy.workers.messages import Message
 from apiproxy.workers.shares import Shares
 

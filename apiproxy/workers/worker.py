@@ -18,8 +18,8 @@ from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.wire.reactor import WorkersReactor
 from apiproxy.workers import messages
-from apiproxy.workers.channel import Channel, OneConnection
-from apiproxy.workers.dispatch import Inlet
+from apiproxy.workers.handover import Inlet
+from apiproxy.workers.line import Channel, OneConnection
 from apiproxy.workers.place import CHANNEL_FD, INLET_FD, SHARES_FD
 from apiproxy.workers.shares import SharedCensus, Shares
 

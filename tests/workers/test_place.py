@@ -9,7 +9,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.workers.channel import Duties
+from apiproxy.workers.line import Duties
 from apiproxy.workers.messages import Drain, Ready, Tell
 from apiproxy.workers.place import Ending, Place
 from apiproxy.workers.shares import SharedCensus, Shares

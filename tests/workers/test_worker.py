@@ -16,7 +16,7 @@ from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
 from apiproxy.workers import messages, worker
-from apiproxy.workers.dispatch import Outlet, label
+from apiproxy.workers.handover import Outlet, label
 from apiproxy.workers.messages import Message, encode
 from apiproxy.workers.shares import SharedCensus, Shares
 from apiproxy.workers.worker import Inherited, Worker

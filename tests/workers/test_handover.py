@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from apiproxy.wire.reactor import WorkersReactor
-from apiproxy.workers.dispatch import Inlet, Outlet, Turns, label
+from apiproxy.workers.handover import Inlet, Outlet, Turns, label
 
 
 @define
