@@ -14,6 +14,7 @@ from apiproxy.core.values import Secret
 from apiproxy.providers.base import Provider
 from apiproxy.settings.listeners import read_providers
 from apiproxy.settings.options import OPTIONS
+from apiproxy.settings.origin import Origin
 from apiproxy.settings.reference import reference
 from apiproxy.settings.sources import Sources
 
@@ -23,10 +24,13 @@ __all__ = [
     "EgressProxy",
     "Limits",
     "NoProxy",
+    "Origin",
     "Settings",
     "check_authorities",
+    "collect",
     "read_settings",
     "reference",
+    "remake",
 ]
 
 
@@ -136,7 +140,12 @@ class Settings:
 
 
 def read_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
-    """Settings from the environment and the configuration file.
+    """Settings from the environment and the configuration file; see ``collect``."""
+    return collect(path, environ)[0]
+
+
+def collect(path: str | None, environ: Mapping[str, str]) -> tuple[Settings, Origin]:
+    """Settings from the environment and the configuration file, and what they are made of.
 
     Args:
         path: of the file; None for ``APIPROXY_CONFIG``, or none.
@@ -153,8 +162,19 @@ def read_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     except OSError as error:
         problem = f"--config: {path} cannot be read: {error.strerror}"
         raise ConfigurationError([problem]) from error
+    origin = Origin.of(environ, toml)
+    read = origin.noting(lambda name: Path(name).read_bytes())
+    return Settings.read(environ, toml, read, fresh_ids(os.urandom)), origin
+
+
+def remake(origin: Origin) -> Settings:
+    """The settings that are made of this, whatever files hold by now.
+
+    Raises:
+        ConfigurationError: with every problem there is.
+    """
     new_id = fresh_ids(os.urandom)
-    return Settings.read(environ, toml, lambda name: Path(name).read_bytes(), new_id)
+    return Settings.read(origin.variables(), origin.toml, origin.read, new_id)
 
 
 def check_authorities(settings: Settings, usable: Callable[[str], bool]) -> None:

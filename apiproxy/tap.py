@@ -12,9 +12,9 @@ import gc
 import resource
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import IService
 from twisted.internet.interfaces import IProcessTransport, IReactorProcess
@@ -23,9 +23,11 @@ from twisted.python import usage
 
 from apiproxy.config import (
     ConfigurationError,
+    Origin,
     Settings,
     check_authorities,
-    read_settings,
+    collect,
+    remake,
 )
 from apiproxy.process import EXIT_CONFIGURATION, Process, Served, notifier, say
 from apiproxy.telemetry.lines import LineLog
@@ -34,6 +36,9 @@ from apiproxy.telemetry.twisted_events import TwistedEvents
 from apiproxy.wire import atonce
 from apiproxy.wire.dispatch import dispatch_directly
 from apiproxy.wire.tls import is_usable
+
+if TYPE_CHECKING:
+    from apiproxy.workers.worker import Inherited
 
 _SPARE_FILES = 256
 """Open files beside connections: listeners, warm lines, the log, what libraries need."""
@@ -57,32 +62,51 @@ class Options(usage.Options):
         """Read the settings, and make every log line one of ours."""
         from twisted.internet import reactor
 
-        environ = dict(os.environ)
-        self._environ = environ
-        self["settings"] = settings = _read_or_exit(self["config"], environ)
-        open_all_files(settings)
-        for name in settings.secret_names:
-            os.environ.pop(name, None)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        self._environ = dict(os.environ)
         parent: Any = self.parent  # twistd's or twist's own options
+        if self["worker"] is None:
+            self["settings"] = _or_exit(self.reread, EXIT_CONFIGURATION)
         self["log_fd"] = _log_descriptor(parent)
-        sink = StdoutSink(self["log_fd"], reactor, now=time.time)
-        log = LineLog(sink.write, level=settings.log_level, now=time.time)
-        log.redact(settings.secrets)
+        self["sink"] = sink = StdoutSink(self["log_fd"], reactor, now=time.time)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         forbid_dumping()  # after the sink, which may need /proc/self/fd
         if self["worker"] is not None:
+            from apiproxy.workers.place import EXIT_UNUSABLE
+
             end_with_parent()
-        self["sink"], self["log"] = sink, log
+            self["inherited"], origin = inherit(self["worker"])
+            self["settings"] = _or_exit(lambda: self.remade(origin), EXIT_UNUSABLE)
+        settings = self["settings"]
+        self["log"] = log = LineLog(sink.write, level=settings.log_level, now=time.time)
+        log.redact(settings.secrets)
         self["events"] = events = TwistedEvents(log)
         parent["fileLogObserverFactory"] = lambda file: events  # for twist
 
     def reread(self) -> Settings:
         """The settings as files and the environment of our start have them now.
 
+        Variables that hold a secret leave the environment, so that nothing that we start has
+        them; workers ask for them.
+
         Raises:
             ConfigurationError: they make no sense any more.
         """
-        settings = read_usable(self["config"], self._environ)
+        settings, origin = collect(self["config"], self._environ)
+        check_usable(settings)
+        self._origin = origin
+        for name in settings.secret_names:
+            os.environ.pop(name, None)
+        open_all_files(settings)
+        return settings
+
+    def remade(self, origin: Origin) -> Settings:
+        """The settings that the front has put in force.
+
+        Raises:
+            ConfigurationError: they make no sense any more.
+        """
+        settings = remake(origin)
+        check_usable(settings)
         open_all_files(settings)
         return settings
 
@@ -112,6 +136,7 @@ class Options(usage.Options):
             cast(Any, reactor),
             self["log"],
             self.launch,
+            lambda: self._origin,
             notify=notifier(os.environ.get("NOTIFY_SOCKET")),
             dropped=self._dropped,
             give_up=process.give_up,
@@ -119,20 +144,15 @@ class Options(usage.Options):
 
     def worker(self, process: Process) -> Served:
         """One that the first has started."""
-        from apiproxy.workers.worker import Inherited, Worker
+        from apiproxy.workers.worker import Worker
         from twisted.internet import reactor
 
-        try:
-            inherited = Inherited.take(self["worker"])
-        except OSError:
-            say("--worker is for apiproxy itself; see APIPROXY_WORKERS")
-            raise SystemExit(EXIT_CONFIGURATION) from None
         return Worker(
             self["settings"],
             cast(Any, reactor),
             self["log"],
-            inherited,
-            self.reread,
+            self["inherited"],
+            self.remade,
             process.end,
             dropped=self._dropped,
         )
@@ -144,38 +164,44 @@ class Options(usage.Options):
     def launch(
         self, number: int, life: ProcessProtocol, descriptors: Mapping[int, int]
     ) -> IProcessTransport:
-        """Start a worker with the environment of our own start; see ``workers.place``."""
+        """Start a worker, with no secret in its environment; see ``workers.place``."""
         from twisted.internet import reactor
 
         spawn = cast(IReactorProcess, reactor).spawnProcess
-        command = worker_command(number, self["config"] or self._environ_config())
+        command = worker_command(number)
         with open(os.devnull, "rb") as nothing:
             return spawn(
                 life,
                 command[0],
                 command,
-                env=self._environ,
+                env=dict(os.environ),
                 path=None,
                 childFDs={0: nothing.fileno(), 1: self["log_fd"], 2: 2, **descriptors},
             )
 
-    def _environ_config(self) -> str | None:
-        return self._environ.get("APIPROXY_CONFIG")
+
+def inherit(number: int) -> tuple["Inherited", Origin]:
+    """What a worker has from the front, and what it is told to serve by."""
+    from apiproxy.workers.beginning import ask
+    from apiproxy.workers.worker import Inherited
+
+    try:
+        inherited = Inherited.take(number)
+        origin = ask(inherited.channel)
+    except OSError:
+        say("--worker is for apiproxy itself; see APIPROXY_WORKERS")
+        raise SystemExit(EXIT_CONFIGURATION) from None
+    if origin is None:  # the service ends before this worker has begun
+        raise SystemExit(0)
+    return inherited, origin
 
 
-def worker_command(number: int, config: str | None) -> list[str]:
-    """The command line of a worker; there is nothing secret in it.
-
-    Args:
-        number: of the worker.
-        config: path of the configuration file, if there is one.
-    """
+def worker_command(number: int) -> list[str]:
+    """The command line of a worker; there is nothing secret in it."""
     here = not {"", os.getcwd()}.isdisjoint(sys.path)
     isolated = ["-I"] if sys.flags.isolated else [] if here else ["-P"]
     run = "from twisted.scripts.twistd import run; run()"
     command = [sys.executable, *isolated, "-c", run, "-n", "--pidfile=", "apiproxy"]
-    if config is not None:
-        command += ["--config", os.path.abspath(config)]
     return [*command, "--worker", str(number)]
 
 
@@ -234,26 +260,24 @@ def _log_descriptor(parent: Any) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
 
-def read_usable(path: str | None, environ: dict[str, str]) -> Settings:
-    """Settings that can be put in force here: OpenSSL can use the files, too.
+def check_usable(settings: Settings) -> None:
+    """See that settings can be put in force here: OpenSSL can use the files, too.
 
     Raises:
         ConfigurationError: with every problem there is.
     """
-    settings = read_settings(path, environ)
     if settings.workers > 1 and sys.platform != "linux":
         raise ConfigurationError(["APIPROXY_WORKERS must be 1 on this system"])
     check_authorities(settings, is_usable)
-    return settings
 
 
-def _read_or_exit(path: str | None, environ: dict[str, str]) -> Settings:
+def _or_exit(read: Callable[[], Settings], code: int) -> Settings:
     try:
-        return read_usable(path, environ)
+        return read()
     except ConfigurationError as error:
         for problem in error.problems:
             say(problem)
-        raise SystemExit(EXIT_CONFIGURATION) from None
+        raise SystemExit(code) from None
 
 
 def makeService(options: Options) -> IService:

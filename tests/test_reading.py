@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.config import ConfigurationError, read_settings
+from apiproxy.config import ConfigurationError, collect, read_settings, remake
 
 
 class ReadingTests(SynchronousTestCase):
@@ -47,3 +47,16 @@ class ReadingTests(SynchronousTestCase):
         """Copilot's interaction id is made anew each time."""
         first, second = read_settings(None, os.environ), read_settings(None, os.environ)
         self.assertNotEqual(first.providers[2], second.providers[2])
+
+    def test_they_are_made_again(self) -> None:
+        """As they were, though the files hold something else by now."""
+        key = Path(self.mktemp())
+        key.write_text("k\n")
+        os.environ["OPENAI_API_KEY_FILE"] = str(key)
+        settings, origin = collect(str(self.file), os.environ)
+        key.unlink()
+        self.file.write_text("nonsense")
+        again = remake(origin)
+        self.assertEqual(again.providers[0], settings.providers[0])
+        self.assertEqual(again.providers[0].port, 1234)
+        self.assertIsNone(again.providers[0].not_configured())

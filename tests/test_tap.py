@@ -16,17 +16,26 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from twisted.python import usage
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from apiproxy import tap
-from apiproxy.config import ConfigurationError
+from apiproxy.config import (
+    ConfigurationError,
+    Origin,
+    Settings,
+    collect,
+    read_settings,
+)
 from apiproxy.process import Process
 from apiproxy.service import Proxy
-from apiproxy.tap import Options, makeService, read_usable
+from apiproxy.tap import Options, check_usable, makeService
+from apiproxy.workers import beginning
 from apiproxy.workers.front import Front
+from apiproxy.workers.place import EXIT_UNUSABLE
 from apiproxy.workers.worker import Inherited
 from tests.kit.tls import authority
 
@@ -180,6 +189,13 @@ class ServiceCase(SynchronousTestCase):
         folder = tempfile.TemporaryDirectory(prefix="apiproxy-", dir="/tmp")
         self.addCleanup(folder.cleanup)
         return f"{folder.name}/path"
+
+
+def read_usable(path: str | None, environ: dict[str, str]) -> Settings:
+    """Settings that can be put in force here."""
+    settings = read_settings(path, environ)
+    check_usable(settings)
+    return settings
 
 
 class LifeTests(ServiceCase):
@@ -641,12 +657,41 @@ class OptionsTests(SynchronousTestCase):
             raise OSError("Bad file descriptor")
 
         self.patch(Inherited, "take", take)
-        self.patch(tap, "end_with_parent", lambda: None)
-        options = self.options("-n")
-        options["worker"] = 0
-        stop = self.assertRaises(SystemExit, makeService, options)
+        stop = self.assertRaises(SystemExit, tap.inherit, 0)
         self.assertEqual(stop.code, 1)
         self.assertIn("APIPROXY_WORKERS", said[0])
+
+    def as_worker(self, origin: Origin | None) -> Options:
+        """Options of a worker that is told to serve by this."""
+        inherited = cast(Any, SimpleNamespace(channel=None))
+        self.patch(Inherited, "take", lambda number: inherited)
+        self.patch(beginning, "ask", lambda line: origin)
+        self.patch(tap, "end_with_parent", lambda: self.limits.append("ends with it"))
+        options = Options()
+        options.parent = cast(Any, {"nodaemon": 1})
+        options.parseOptions(["--worker", "1"])
+        return options
+
+    def test_a_worker_serves_by_what_it_is_told(self) -> None:
+        """It asks when nobody can look into it any more, and reads nothing itself."""
+        os.environ["APIPROXY_GRACE_SECONDS"] = "nonsense"
+        self.addCleanup(os.environ.pop, "APIPROXY_GRACE_SECONDS", None)
+        origin = collect(None, {"APIPROXY_GRACE_SECONDS": "7"})[1]
+        self.assertEqual(self.as_worker(origin)["settings"].grace, 7)
+        self.assertEqual(self.limits[1:3], ["no dump", "ends with it"])
+
+    def test_a_worker_that_cannot_use_what_it_is_told(self) -> None:
+        """It has an exit code of its own, so that the front does not try for ever."""
+        said: list[str] = []
+        self.patch(tap, "say", said.append)
+        origin = Origin.of({"APIPROXY_GRACE_SECONDS": "x"}, None)
+        stop = self.assertRaises(SystemExit, self.as_worker, origin)
+        self.assertEqual((stop.code, len(said)), (EXIT_UNUSABLE, 1))
+
+    def test_a_worker_that_is_not_wanted_any_more(self) -> None:
+        """The service ended before it had begun."""
+        stop = self.assertRaises(SystemExit, self.as_worker, None)
+        self.assertEqual(stop.code, 0)
 
     def test_workers_elsewhere_than_on_linux(self) -> None:
         """They are refused like any other setting that makes no sense."""
@@ -665,18 +710,14 @@ def EVENTS(process: Process) -> object:
 class WorkerCommandTests(SynchronousTestCase):
     """How a worker is started."""
 
-    def test_it_says_where_the_settings_are(self) -> None:
-        """By an absolute path, since a worker may be started elsewhere."""
-        command = tap.worker_command(3, "x.toml")
+    def test_it_says_which_worker(self) -> None:
+        """And nothing of the settings, which the worker asks for."""
+        command = tap.worker_command(3)
         self.assertEqual(command[0], sys.executable)
-        at = command.index("--config")
-        self.assertEqual(
-            command[at + 1 :], [os.path.abspath("x.toml"), "--worker", "3"]
-        )
-        self.assertNotIn("--config", tap.worker_command(0, None))
+        self.assertEqual(command[-3:], ["apiproxy", "--worker", "3"])
 
     def test_it_imports_from_where_we_do(self) -> None:
         """Not from the working directory, unless we do."""
         for path, flag in ((["/lib"], True), ([""], False), ([os.getcwd()], False)):
             self.patch(sys, "path", path)
-            self.assertEqual("-P" in tap.worker_command(0, None), flag)
+            self.assertEqual("-P" in tap.worker_command(0), flag)

@@ -1,12 +1,16 @@
 """The metrics, in the form that was asked for.
 
 To render text costs milliseconds, and anybody who reaches a port may ask; so what was
-rendered is given again for a second. JSON costs next to nothing, and is always fresh.
+rendered is given again for a second. JSON costs next to nothing, and is always fresh. So are
+figures that come later, those of several processes: each of them would remember others, and
+a counter that is read from one and then from another would go back.
 """
 
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
+
+from twisted.internet.defer import Deferred
 
 from apiproxy.admin.answer import JSON, Later, LocalAnswer, after
 
@@ -54,19 +58,24 @@ class Metrics:
         self._rendered: dict[bytes, tuple[float, LocalAnswer]] = {}
 
     def render(self, accept: bytes | None) -> Later[LocalAnswer]:
-        """The answer; text may be a second old."""
+        """The answer; text of one process may be a second old."""
         form = preferred((accept or b"")[:_MAX_ACCEPT])
         known = self._rendered.get(form)
         if known is not None and self._seconds() - known[0] < _FRESH_SECONDS:
             return known[1]
-        return after(self._figures(), partial(self._shown, form))
-
-    def _shown(self, form: bytes, figures: Figures) -> LocalAnswer:
-        if form is JSON:
-            return LocalAnswer(200, JSON, figures.as_json())
-        answer = LocalAnswer(200, form, figures.as_text(form is OPENMETRICS))
-        self._rendered[form] = (self._seconds(), answer)
+        figures = self._figures()
+        if isinstance(figures, Deferred):  # of several processes: see above
+            return after(figures, partial(_shown, form))
+        answer = _shown(form, figures)
+        if form is not JSON:
+            self._rendered[form] = (self._seconds(), answer)
         return answer
+
+
+def _shown(form: bytes, figures: Figures) -> LocalAnswer:
+    if form is JSON:
+        return LocalAnswer(200, JSON, figures.as_json())
+    return LocalAnswer(200, form, figures.as_text(form is OPENMETRICS))
 
 
 def preferred(accept: bytes) -> bytes:

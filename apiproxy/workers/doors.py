@@ -19,7 +19,7 @@ from twisted.internet.protocol import Protocol, ServerFactory
 
 from apiproxy.listening import Listening
 from apiproxy.providers.base import Provider
-from apiproxy.workers.dispatch import label
+from apiproxy.workers.handover import label
 
 _AGAIN_SECONDS = 0.02
 

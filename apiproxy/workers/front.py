@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from apiproxy import __version__
-from apiproxy.config import Settings
+from apiproxy.config import Origin, Settings
 from apiproxy.herald import Herald
 from apiproxy.listening import Listening
 from apiproxy.providers.base import Provider
@@ -21,11 +21,11 @@ from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.wire.reactor import WorkersReactor
 from apiproxy.workers import messages
-from apiproxy.workers.channel import Duties
-from apiproxy.workers.dispatch import Turns
 from apiproxy.workers.doors import Doors
+from apiproxy.workers.handover import Turns
 from apiproxy.workers.keys import Keys
-from apiproxy.workers.place import Ending, Launch, Place
+from apiproxy.workers.line import Duties
+from apiproxy.workers.place import EXIT_UNUSABLE, Ending, Launch, Place
 from apiproxy.workers.reloading import Reloading
 from apiproxy.workers.roll import Roll
 from apiproxy.workers.shares import Shares
@@ -49,6 +49,7 @@ class Front(Service):
         reactor: WorkersReactor,
         log: LineLog,
         launch: Launch,
+        origin: Callable[[], Origin],
         *,
         notify: Callable[[str], None] = lambda state: None,
         dropped: Callable[[], int] = int,
@@ -61,6 +62,7 @@ class Front(Service):
             reactor: provides sockets, processes and time.
             log: where lines go.
             launch: starts a worker.
+            origin: what the settings are made of that were read last.
             notify: tells the service manager of our state (sd_notify).
             dropped: number of our own log lines lost so far.
             give_up: ends this process, with the exit code of bad settings.
@@ -71,6 +73,8 @@ class Front(Service):
             Place(number, self, self.shares, reactor, launch)
             for number in range(settings.workers)
         ]
+        self._origin = origin()
+        self._read_origin = origin
         self._reactor = reactor
         self._log = log
         self._notify = notify
@@ -80,20 +84,25 @@ class Front(Service):
         self._listening = Listening(reactor, self._herald.listening)
         self._turns = Turns()
         self._doors = Doors(self._listening, self._give, self._full, reactor)
-        self._roll = Roll(reactor, self._ready, self._blank)
+        self._roll = Roll(reactor, self._answering, self._blank, self._stuck)
         self._keys = Keys(self._ready, self._key_refused)
         self._began = reactor.seconds()
         self._up = False
         self._hurried = False
         self._stopping: Deferred[None] | None = None
         self._in_order = True
-        self._reloading: Reloading | None = None
+        self._reloading: Reloading[Place] | None = None
+        self._reloads = 0
 
     # Connections.
 
     def _ready(self) -> list[Place]:
         """The places whose workers take connections."""
         return [place for place in self.places if place.ready]
+
+    def _answering(self) -> list[Place]:
+        """The places whose workers can be asked, also when they or we are about to end."""
+        return [place for place in self.places if place.answers]
 
     def _give(self, connection: Any, label: bytes) -> bool:
         ready = self._ready()
@@ -118,6 +127,12 @@ class Front(Service):
             restarts=sum(place.restarts for place in self.places),
         )
 
+    def _stuck(self, number: int) -> None:
+        """A worker holds its connections, and its share of the limits, and does nothing."""
+        message = "it does not answer, and is killed"
+        self._log.log("error", "worker_stuck", worker=number, message=message)
+        self.places[number].kill()
+
     # What workers say.
 
     def duties(self, place: Place) -> Duties:
@@ -137,19 +152,25 @@ class Front(Service):
             self._keys.tried(place, said)
 
         return {
+            messages.Begin: lambda _: self._worker_begins(place),
             messages.Ready: lambda _: self._worker_ready(place),
             messages.Leaving: lambda _: self._worker_leaves(place),
             messages.Asking: tell,
             messages.Telling: telling,
             messages.KeysTried: tried,
-            messages.Reloaded: lambda _: self._reloaded(place),
+            messages.Reloaded: lambda said: self._reloaded(place, said),
             messages.Drained: self._drained,
         }
+
+    def _worker_begins(self, place: Place) -> None:
+        """Nobody but us has read the settings; a worker that is replaced has the same."""
+        place.begun = True
+        place.send(messages.Serve(self._origin))
 
     def _worker_ready(self, place: Place) -> None:
         if self._stopping is not None:
             return
-        place.ready = True
+        place.ready = place.answers = True
         if not self._up and all(place.ready for place in self.places):
             self._is_up()
         if self._up:
@@ -166,6 +187,7 @@ class Front(Service):
 
     def _worker_leaves(self, place: Place) -> None:
         place.ready = False
+        place.send(messages.NoMore())
         self._shut_if_alone()
 
     def _shut_if_alone(self) -> None:
@@ -176,8 +198,8 @@ class Front(Service):
         self._in_order = self._in_order and drained.in_order
 
     def _key_refused(self) -> None:
-        """A provider does not take its key; only ``strict`` minds."""
-        if self.settings.validate_keys == "strict":
+        """A provider does not take its key; only ``strict`` minds, and no end in order."""
+        if self._stopping is None and self.settings.validate_keys == "strict":
             self._herald.strict()
             self._give_up()
 
@@ -185,14 +207,15 @@ class Front(Service):
         """A worker has ended; whether it is to be replaced."""
         self._roll.gone(place.number)
         self._keys.gone(place)
-        self._reloaded(place)
+        if self._reloading is not None:
+            self._reloading.done_by(place)  # the next one begins with the new settings
         if self._stopping is not None:
             self._in_order = self._in_order and how.exitCode == 0
             self._end_if_alone()
             return False
         self._say_lost(place, how)
         self._shut_if_alone()
-        if not self._up and how.exitCode == 1:
+        if not self._up and how.exitCode == EXIT_UNUSABLE:
             self._give_up()  # it has said what is wrong with the settings
             return False
         return True
@@ -240,6 +263,8 @@ class Front(Service):
         self._stopping = Deferred()
         self._notify("STOPPING=1")
         self._roll.stop()
+        if self._reloading is not None:
+            self._reloading.cancel()
         self._herald.draining(self.shares.live)
         await self._doors.close()
         for place in self.places:
@@ -284,6 +309,7 @@ class Front(Service):
 
     def reload(self, settings: Settings) -> None:
         """Have everybody serve by new settings; see ``Proxy.reload``."""
+        self._origin = self._read_origin()
         if self._up:
             self._notify("RELOADING=1")
         before = self.settings
@@ -296,25 +322,38 @@ class Front(Service):
         self._log.set_level(settings.log_level)
         self._log.redact(settings.secrets)
         if self._reloading is not None:
-            self._reloading.end()
+            self._reloading.cancel()
         self._keys.forget(wanted=settings.validate_keys != "off")
 
-        def in_force() -> None:
+        def over(failed: set[Place], missing: set[Place]) -> None:
             self._reloading = None
-            self._herald.reloaded(before, settings)
+            if not failed and not missing:
+                self._herald.reloaded(before, settings)
+            for place in missing:
+                self._say_of(place, "it does not take the settings, and is killed")
+                place.kill()
+            for place in failed:
+                self._say_of(place, "the settings are not in force; it is replaced")
+                place.ready = False
+                place.send(messages.Drain())
+                self._shut_if_alone()
             if self._up:
                 self._notify("READY=1")
                 self._keys.find_somebody()
 
-        running = [place for place in self.places if place.running]
-        self._reloading = Reloading(running, in_force, self._reactor)
-        for place in running:
-            place.send(messages.Reload())
+        self._reloads += 1
+        begun = [place for place in self.places if place.begun]
+        self._reloading = Reloading(begun, over, self._reactor)
+        for place in begun:
+            place.send(messages.Reload(self._reloads, self._origin))
         self._reloading.begin()
 
-    def _reloaded(self, place: Place) -> None:
-        if self._reloading is not None:
-            self._reloading.done_by(place)
+    def _say_of(self, place: Place, message: str) -> None:
+        self._log.log("error", "reload", worker=place.number, message=message)
+
+    def _reloaded(self, place: Place, said: messages.Reloaded) -> None:
+        if self._reloading is not None and said.id == self._reloads:
+            self._reloading.done_by(place, ok=said.ok)
 
 
 def _still_listening(before: Settings, after: Settings) -> tuple[Provider, ...]:

@@ -37,13 +37,15 @@ class Keys:
         self._ready = ready
         self._refused: Callable[[], None] | None = refused
         self._trying: Member | None = None
+        self._question = 0
 
     def find_somebody(self) -> None:
         """Have a worker try the keys, if that is wanted."""
         ready = self._ready()
         if self.wanted and self._trying is None and ready:
             self._trying = ready[0]
-            self._trying.send(TryKeys())
+            self._question += 1
+            self._trying.send(TryKeys(self._question))
 
     def heard(self, worker: Member, keys: dict[str, Any]) -> None:
         """A worker has told what it knows."""
@@ -52,8 +54,8 @@ class Keys:
 
     def tried(self, worker: Member, said: KeysTried) -> None:
         """A worker has tried them all."""
-        if worker is not self._trying:
-            return
+        if worker is not self._trying or said.id != self._question:
+            return  # it may have been asked again, after a reload
         self.known = said.keys
         self.wanted, self._trying = False, None
         if said.refused and self._refused is not None:

@@ -8,13 +8,16 @@ class that the other may send fails in the test that compares the two.
 =============  ======  ==============================================================
 message        to      when
 =============  ======  ==============================================================
+``Begin``      front   the worker was started, and asks what to serve by
 ``Ready``      front   the worker can serve
-``Leaving``    front   the worker takes no more connections
+``Leaving``    front   the worker wants no more connections
 ``Asking``     front   somebody asked the worker for the figures of all
 ``Telling``    front   the worker's own figures, for a ``Tell``
 ``KeysTried``  front   the worker has tried the keys, for a ``TryKeys``
 ``Reloaded``   front   the worker has done as ``Reload`` said
 ``Drained``    front   the worker has stopped
+``Serve``      worker  this is what to serve by, for a ``Begin``
+``NoMore``     worker  the front gives it none any more, for a ``Leaving``
 ``Tell``       worker  the front wants its figures
 ``Told``       worker  the figures of all, for an ``Asking``
 ``TryKeys``    worker  this worker should find out whether the keys are taken
@@ -29,7 +32,12 @@ from typing import Any, TypeAlias, Union
 import msgspec
 from msgspec import Struct
 
+from apiproxy.settings.origin import Origin
 from apiproxy.telemetry.report import Report
+
+
+class Begin(Struct, tag=True):
+    """The worker was started, and asks what to serve by."""
 
 
 class Ready(Struct, tag=True):
@@ -37,7 +45,7 @@ class Ready(Struct, tag=True):
 
 
 class Leaving(Struct, tag=True):
-    """The worker takes no more connections."""
+    """The worker wants no more connections; those that it was given it still serves."""
 
 
 class Asking(Struct, tag=True):
@@ -66,16 +74,26 @@ class KeysTried(Struct, tag=True):
     """The worker has tried all keys.
 
     Attributes:
+        id: of the question.
         keys: what came out, as ``/health`` shows it.
         refused: whether a provider does not take its key.
     """
 
+    id: int
     keys: dict[str, Any]
     refused: bool
 
 
 class Reloaded(Struct, tag=True):
-    """The worker has put other settings in force, or could not."""
+    """The worker has put other settings in force, or could not.
+
+    Attributes:
+        id: of the ``Reload``.
+        ok: whether they are in force.
+    """
+
+    id: int
+    ok: bool
 
 
 class Drained(Struct, tag=True):
@@ -86,6 +104,20 @@ class Drained(Struct, tag=True):
     """
 
     in_order: bool
+
+
+class Serve(Struct, tag=True):
+    """What to serve by.
+
+    Attributes:
+        origin: makes the settings.
+    """
+
+    origin: Origin
+
+
+class NoMore(Struct, tag=True):
+    """The front gives the worker no more connections than are on their way."""
 
 
 class Tell(Struct, tag=True):
@@ -111,11 +143,25 @@ class Told(Struct, tag=True):
 
 
 class TryKeys(Struct, tag=True):
-    """This worker should find out whether the keys are taken."""
+    """This worker should find out whether the keys are taken.
+
+    Attributes:
+        id: comes back with what it finds.
+    """
+
+    id: int
 
 
 class Reload(Struct, tag=True):
-    """There are other settings."""
+    """There are other settings.
+
+    Attributes:
+        id: comes back when that is done.
+        origin: makes them.
+    """
+
+    id: int
+    origin: Origin
 
 
 class Drain(Struct, tag=True):
@@ -126,8 +172,8 @@ class Hurry(Struct, tag=True):
     """Stop at once."""
 
 
-TO_FRONT = (Ready, Leaving, Asking, Telling, KeysTried, Reloaded, Drained)
-TO_WORKER = (Tell, Told, TryKeys, Reload, Drain, Hurry)
+TO_FRONT = (Begin, Ready, Leaving, Asking, Telling, KeysTried, Reloaded, Drained)
+TO_WORKER = (Serve, NoMore, Tell, Told, TryKeys, Reload, Drain, Hurry)
 MESSAGES = (*TO_FRONT, *TO_WORKER)
 
 Message: TypeAlias = Struct

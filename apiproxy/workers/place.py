@@ -11,8 +11,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apiproxy.wire.reactor import WorkersReactor
-from apiproxy.workers.channel import Channel, Duties, OneConnection
-from apiproxy.workers.dispatch import Outlet
+from apiproxy.workers.handover import Outlet
+from apiproxy.workers.line import Channel, Duties, OneConnection
 from apiproxy.workers.messages import Message
 from apiproxy.workers.shares import Shares
 
@@ -23,6 +23,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 
 CHANNEL_FD, INLET_FD, SHARES_FD = 3, 4, 5
 """Where a worker finds what it inherits."""
+
+EXIT_UNUSABLE = 78
+"""Exit code of a worker that cannot use the settings, so that another could not, either."""
 
 Launch = Callable[[int, ProcessProtocol, Mapping[int, int]], IProcessTransport]
 """Starts a worker: its number, who is told of its end, and our descriptors by its own."""
@@ -68,7 +71,9 @@ class Place:
 
     Attributes:
         number: of the place, from 0.
+        begun: whether the worker has been told what to serve by, and has not ended.
         ready: whether the worker takes connections.
+        answers: whether the worker has been ready and has not ended.
         restarts: how often it was replaced.
     """
 
@@ -81,7 +86,7 @@ class Place:
         launch: Launch,
     ) -> None:
         self.number = number
-        self.ready = False
+        self.begun = self.ready = self.answers = False
         self.restarts = 0
         self._owner = owner
         self._shares = shares
@@ -126,31 +131,38 @@ class Place:
             self._start()
         except OSError as error:  # no file, no memory, no process left for it
             _log.error("a worker could not be started: {error}", error=error)
+            self._close_outlet()
             self._ended(_Unstarted())
 
     def _start(self) -> None:
         ours, channel_end = socket.socketpair()
-        outlet_end, inlet_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with channel_end, inlet_end:
-            self._outlet = Outlet(outlet_end)
-            self._connect(ours)
-            self._process = self._launch(
-                self.number,
-                _Life(self._ended),
-                {
-                    CHANNEL_FD: channel_end.fileno(),
-                    INLET_FD: inlet_end.fileno(),
-                    SHARES_FD: self._shares.fd,
-                },
+        with (
+            ours,
+            channel_end,
+        ):  # the reactor and the worker have descriptors of their own
+            outlet_end, inlet_end = socket.socketpair(
+                socket.AF_UNIX, socket.SOCK_SEQPACKET
             )
+            with inlet_end:
+                self._outlet = Outlet(outlet_end)
+                self._connect(ours)
+                self._process = self._launch(
+                    self.number,
+                    _Life(self._ended),
+                    {
+                        CHANNEL_FD: channel_end.fileno(),
+                        INLET_FD: inlet_end.fileno(),
+                        SHARES_FD: self._shares.fd,
+                    },
+                )
 
     def _connect(self, ours: socket.socket) -> None:
-        self._channel = Channel(self._owner.duties(self), self._hung_up)
+        channel = Channel(self._owner.duties(self), self._hung_up)
         ours.setblocking(False)
-        with ours:  # the reactor makes a descriptor of its own
-            self._reactor.adoptStreamConnection(
-                ours.fileno(), socket.AF_UNIX, OneConnection(self._channel)
-            )
+        self._reactor.adoptStreamConnection(
+            ours.fileno(), socket.AF_UNIX, OneConnection(channel)
+        )
+        self._channel = channel  # only now: one that is not connected is never lost
 
     def give(self, connection: socket.socket, label: bytes) -> bool:
         """Hand a connection to the worker; False if it cannot take it now."""
@@ -177,13 +189,13 @@ class Place:
 
     def _hung_up(self) -> None:
         """All that the worker said has been heard."""
-        self.ready = False
+        self.begun = self.ready = self.answers = False
         self._channel = None
         self._gone()
 
     def _ended(self, how: Ending) -> None:
         """The process is no more."""
-        self.ready = False
+        self.begun = self.ready = self.answers = False
         self._how = how
         self._process = None
         self._gone()
@@ -194,9 +206,7 @@ class Place:
         if self._channel is not None or how is None:
             return
         self._how = None
-        if self._outlet is not None:
-            self._outlet.close()
-            self._outlet = None
+        self._close_outlet()
         self._shares.clear(self.number)
         if self._reactor.seconds() - self._started >= LONGEST_PAUSE:
             self._pause = FIRST_PAUSE
@@ -204,6 +214,11 @@ class Place:
             self.restarts += 1
             self._again = self._reactor.callLater(self._pause, self.start)
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _close_outlet(self) -> None:
+        if self._outlet is not None:
+            self._outlet.close()
+            self._outlet = None
 
     def __repr__(self) -> str:
         state = "ready" if self.ready else "starting" if self.running else "empty"

@@ -7,6 +7,7 @@ counted that are gone. How much such a worker may have counted since is bounded,
 round goes out every few seconds, whether anybody asks or not.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -18,6 +19,10 @@ from apiproxy.workers.messages import Tell
 
 PATIENCE_SECONDS = 1.0
 ROUND_SECONDS = 5.0
+
+_MOST_MISSED = 6
+"""Regular rounds that a worker may let go by. They are counted, and not the seconds, because
+those also pass while all processes stand still together."""
 
 
 class Member(Protocol):
@@ -44,6 +49,7 @@ class Roll:
         clock: IReactorTime,
         members: Callable[[], Iterable[Member]],
         blank: Callable[[], Report],
+        stuck: Callable[[int], None],
     ) -> None:
         """A roll that nobody has called yet.
 
@@ -51,13 +57,16 @@ class Roll:
             clock: for patience.
             members: the workers that can be asked now.
             blank: a report of the front alone, to which the others are added.
+            stuck: told of a worker that has not answered for half a minute.
         """
         self.silences = 0
         self.silent: set[int] = set()
         self._clock = clock
         self._members = members
         self._blank = blank
+        self._stuck = stuck
         self._heard: dict[int, Report] = {}
+        self._missed: Counter[int] = Counter()
         self._departed: Report | None = None
         self._owing: dict[int, int] = {}
         self._awaited: set[int] = set()
@@ -73,14 +82,20 @@ class Roll:
         self._regular = self._clock.callLater(ROUND_SECONDS, self._look)
 
     def stop(self) -> None:
-        """Call it no more."""
-        for call in (self._regular, self._timer):
-            if call is not None and call.active():
-                call.cancel()
-        self._regular = self._timer = None
+        """Call it no more, except for somebody who asks; end a round with what is there."""
+        if self._regular is not None:
+            self._regular.cancel()
+            self._regular = None
+        if self._calling:
+            self._awaited = set()
+            self._answer()
 
     def _look(self) -> None:
         self._regular = self._clock.callLater(ROUND_SECONDS, self._look)
+        self._missed.update(self._owing.keys())
+        for number in list(self._owing):
+            if self._missed[number] >= _MOST_MISSED:
+                self._stuck(number)
         if not self._calling:
             self._call()
 
@@ -113,6 +128,7 @@ class Roll:
     def heard(self, number: int, round_: int, report: Report) -> None:
         """A worker told its figures."""
         self._heard[number] = report
+        del self._missed[number]
         if self._owing.get(number) == round_:
             del self._owing[number]
             self.silent.discard(number)
@@ -121,6 +137,7 @@ class Roll:
     def gone(self, number: int) -> None:
         """A worker has ended; what it had counted stays."""
         self._owing.pop(number, None)
+        del self._missed[number]
         self.silent.discard(number)
         last = self._heard.pop(number, None)
         if last is not None:

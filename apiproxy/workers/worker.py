@@ -7,9 +7,10 @@ from itertools import count
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from apiproxy.admin.answer import Later
-from apiproxy.config import ConfigurationError, Settings
+from apiproxy.config import ConfigurationError, Origin, Settings
 from apiproxy.core.errors import InternalError
 from apiproxy.herald import Herald
 from apiproxy.service import Proxy
@@ -17,12 +18,14 @@ from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.wire.reactor import WorkersReactor
 from apiproxy.workers import messages
-from apiproxy.workers.channel import Channel, OneConnection
-from apiproxy.workers.dispatch import Inlet
+from apiproxy.workers.handover import Inlet
+from apiproxy.workers.line import Channel, OneConnection
 from apiproxy.workers.place import CHANNEL_FD, INLET_FD, SHARES_FD
 from apiproxy.workers.shares import SharedCensus, Shares
 
 _PATIENCE_SECONDS = 3.0
+_LEAVE_SECONDS = 1.0
+_READ_SECONDS = 0.05
 
 
 class Inherited:
@@ -105,7 +108,7 @@ class Worker(Proxy):
         reactor: WorkersReactor,
         log: LineLog,
         inherited: Inherited,
-        reread: Callable[[], Settings],
+        remake: Callable[[Origin], Settings],
         end: Callable[[], None],
         *,
         dropped: Callable[[], int] = int,
@@ -117,7 +120,7 @@ class Worker(Proxy):
             reactor: provides sockets and time.
             log: where lines go.
             inherited: what it has from the front.
-            reread: gives the settings as they are now.
+            remake: makes settings; may raise ConfigurationError.
             end: ends this process in order; may be called again.
             dropped: number of log lines lost so far.
         """
@@ -132,21 +135,22 @@ class Worker(Proxy):
         )
         self._inherited = inherited
         self._sockets = reactor
-        self._reread_settings = reread
+        self._remake = remake
         self._end = end
+        self._no_more: Deferred[None] = Deferred()
         self._questions = _Questions(reactor)
-        self._key_was_refused = False
         self._inlet = Inlet(inherited.inlet, self.sites, reactor, self._missed)
         self.channel = Channel(
             {
                 messages.Tell: self._tell,
+                messages.NoMore: lambda _: self._given_all(),
                 messages.Told: self._questions.told,
-                messages.TryKeys: lambda _: self._try_keys(),
-                messages.Reload: lambda _: self._reload(),
+                messages.TryKeys: self._try_keys,
+                messages.Reload: self._reload,
                 messages.Drain: lambda _: end(),
                 messages.Hurry: lambda _: self._end_at_once(),
             },
-            end,
+            self._alone,
         )
 
     def _end_at_once(self) -> None:
@@ -170,12 +174,30 @@ class Worker(Proxy):
         self.channel.send(messages.Ready())
 
     async def _stop(self) -> None:
-        self.channel.send(messages.Leaving())
+        await self._leave()
         await super()._stop()
-        self._inlet.stop()
         self.channel.send(messages.Telling(0, self.report()))
         self.channel.send(messages.Drained(self.drained_in_order))
         await self.channel.close(self._sockets)
+
+    async def _leave(self) -> None:
+        """Have no more connections given, and serve those that are on their way."""
+        if self.channel.connected:
+            self.channel.send(messages.Leaving())
+            no_more = self._no_more.addTimeout(_LEAVE_SECONDS, self._sockets)
+            await no_more.addErrback(lambda _: None)
+        self._inlet.take_rest()
+        # What they bring with them is read before those that are idle are closed.
+        await deferLater(self._sockets, _READ_SECONDS, lambda: None)
+
+    def _given_all(self) -> None:
+        if not self._no_more.called:
+            self._no_more.callback(None)
+
+    def _alone(self) -> None:
+        """The front is gone."""
+        self._given_all()
+        self._end()
 
     def _missed(self) -> None:
         """A connection that the front counted came to nothing."""
@@ -196,25 +218,29 @@ class Worker(Proxy):
     def _check_keys(self, rejected: Callable[[], None]) -> None:
         """The front says who tries the keys, and when."""
 
-    def _try_keys(self) -> None:
-        self._key_was_refused = False
-        super()._check_keys(self._note_refusal)
+    def _try_keys(self, asked: messages.TryKeys) -> None:
+        keycheck, refusals = self.keycheck, 0
+
+        def refused() -> None:
+            nonlocal refusals
+            refusals += 1
+
+        def tried(_: object) -> None:
+            if keycheck.complete:  # one that was given up has found nothing out
+                found = messages.KeysTried(asked.id, keycheck.shown(), refusals > 0)
+                self.channel.send(found)
+
+        super()._check_keys(refused)
         if self._checking is not None:
-            _ = self._checking.addCallback(lambda _: self._keys_tried())
+            _ = self._checking.addCallback(tried)
 
-    def _note_refusal(self) -> None:
-        self._key_was_refused = True
-
-    def _keys_tried(self) -> None:
-        self.channel.send(
-            messages.KeysTried(self.keycheck.shown(), self._key_was_refused)
-        )
-
-    def _reload(self) -> None:
+    def _reload(self, asked: messages.Reload) -> None:
+        ok = False
         try:
-            self.reload(self._reread_settings())
+            self.reload(self._remake(asked.origin))
+            ok = True
         except ConfigurationError as error:
             for problem in error.problems:
                 self._log.log("error", "reload", message=problem)
         finally:
-            self.channel.send(messages.Reloaded())
+            self.channel.send(messages.Reloaded(asked.id, ok))

@@ -9,13 +9,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.config import Settings
+from apiproxy.config import Origin, Settings
 from apiproxy.listening import PortTaken
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
 from apiproxy.workers import messages
 from apiproxy.workers.front import Front
+from apiproxy.workers.messages import Message
+from apiproxy.workers.place import EXIT_UNUSABLE
 from tests.kit.workers import FakeWorkers
 from tests.test_service import settings
 
@@ -30,6 +32,7 @@ class FrontCase(SynchronousTestCase):
         self.lines: list[bytes] = []
         self.notified: list[str] = []
         self.given_up = 0
+        self.origin = Origin.of({"A": "b"}, None)
 
     def front(self, **variables: str) -> Front:
         self.settings = settings(APIPROXY_WORKERS="2", **variables)
@@ -38,6 +41,7 @@ class FrontCase(SynchronousTestCase):
             self.workers.as_reactor,
             LineLog(self.lines.append, level="info", now=float),
             self.workers.launch,
+            lambda: self.origin,
             notify=self.notified.append,
             dropped=lambda: 3,
             give_up=self.give_up,
@@ -51,6 +55,9 @@ class FrontCase(SynchronousTestCase):
         """One whose workers are ready."""
         front = self.front(**variables)
         front.startService()
+        for at in range(2):
+            self.workers.says(messages.Begin(), at)
+            self.assertEqual(self.workers.heard(at), [messages.Serve(self.origin)])
         for at in range(2):
             self.workers.says(messages.Ready(), at)
         return front
@@ -112,15 +119,20 @@ class StartTests(FrontCase):
     def test_a_worker_whose_settings_make_no_sense(self) -> None:
         """At start, that ends the service; later it is tried again."""
         self.front().startService()
-        self.workers.dies(0, code=1)
+        self.workers.dies(0, code=EXIT_UNUSABLE)
         self.assertEqual(self.given_up, 1)
         self.reactor.advance(60)
         self.assertEqual(len(self.workers.processes), 2)
 
     def test_a_worker_that_breaks_at_start(self) -> None:
-        """Another is tried."""
+        """Another is tried, whatever its exit code; it is the settings that end it all."""
+        for code, signal in ((0, 11), (1, None)):
+            self.setUp()
+            self.breaks(code, signal)
+
+    def breaks(self, code: int, signal: int | None) -> None:
         self.front().startService()
-        self.workers.dies(0, signal=11)
+        self.workers.dies(0, code=code, signal=signal)
         self.reactor.advance(0.1)
         self.assertEqual((self.given_up, len(self.workers.processes)), (0, 3))
         self.workers.says(messages.Ready(), 1)
@@ -188,10 +200,26 @@ class ConnectionTests(FrontCase):
             self.connect()
         self.assertEqual([place.load for place in front.places], [5, 5])
 
+    def test_a_worker_that_is_stuck_for_long(self) -> None:
+        """It is killed, so that another can take its place."""
+        self.started()
+        for _ in range(7):
+            self.reactor.advance(5)
+            for told in self.workers.heard(1):
+                assert isinstance(told, messages.Tell)
+                report = Report(version="1", uptime=1.0)
+                self.workers.says(messages.Telling(told.round, report), 1)
+            self.reactor.advance(0)
+        (line,) = self.logged("worker_stuck")
+        self.assertEqual((line["worker"], line["level"]), (0, "error"))
+        signals = [process.signals for process in self.workers.processes]
+        self.assertEqual(signals, [["KILL"], []])
+
     def test_a_worker_that_leaves(self) -> None:
         """It gets nothing more."""
         front = self.started()
         self.workers.says(messages.Leaving(), 0)
+        self.assertEqual(self.workers.heard(0)[-1], messages.NoMore())
         for _ in range(2):
             self.connect()
         self.assertEqual([place.load for place in front.places], [0, 2])
@@ -231,9 +259,14 @@ class FiguresTests(FrontCase):
 class KeyTests(FrontCase):
     def tried(self, how: str, *, refused: bool) -> None:
         self.started(APIPROXY_VALIDATE_KEYS=how)
-        self.assertEqual([self.heard(0), self.heard(1)], [["TryKeys"], []])
+        (asked,) = self.workers.heard(0)
+        self.assertEqual(self.heard(1), [])
+        self.workers.says(self.answer(asked, refused=refused), 0)
+
+    def answer(self, asked: Message, *, refused: bool) -> Message:
+        assert isinstance(asked, messages.TryKeys)
         keys = {"complete": True, "results": {"openai": {"status": "x"}}}
-        self.workers.says(messages.KeysTried(keys, refused), 0)
+        return messages.KeysTried(asked.id, keys, refused)
 
     def test_one_worker_tries_them(self) -> None:
         """If anybody should."""
@@ -253,6 +286,18 @@ class KeyTests(FrontCase):
             said = self.logged("key_validation_strict_exit")
             self.assertEqual(len(said), given_up)
 
+    def test_a_stop_is_not_hurried(self) -> None:
+        """By a key that is refused when it is under way."""
+        self.started(APIPROXY_VALIDATE_KEYS="strict")
+        (asked,) = self.workers.heard(0)
+        stopping = self.stopped()
+        self.workers.says(self.answer(asked, refused=True), 0)
+        self.assertEqual(self.given_up, 0)
+        self.assertEqual(self.logged("key_validation_strict_exit"), [])
+        for at in (0, 1):
+            self.workers.dies(at)
+        self.successResultOf(stopping)
+
 
 class ReloadTests(FrontCase):
     def test_it_is_over_when_all_have_done_it(self) -> None:
@@ -267,19 +312,23 @@ class ReloadTests(FrontCase):
             APIPROXY_GEMINI_PORT="off",
             APIPROXY_VERTEX_PORT="17",
         )
+        self.origin = Origin.of({"A": "c"}, None)
         front.reload(new)
         self.assertEqual(self.notified[1:], ["RELOADING=1"])
-        self.assertEqual([self.heard(0), self.heard(1)], [["Reload"], ["Reload"]])
-        self.workers.says(messages.Reloaded(), 0)
+        for at in (0, 1):
+            told = [messages.Reload(1, self.origin)]
+            self.assertEqual(self.workers.heard(at), told)
+        self.workers.says(messages.Reloaded(1, ok=True), 0)
         self.assertEqual(self.logged("reload"), [])
-        self.workers.says(messages.Reloaded(), 1)
+        self.workers.says(messages.Reloaded(1, ok=True), 1)
         self.assertEqual(self.notified[1:], ["RELOADING=1", "READY=1"])
         said = [line["message"] for line in self.logged("reload")]
         self.assertEqual(said.count("its listener changes only by a restart"), 2)
         self.assertIn("the number of workers changes only by a restart", said)
         self.assertEqual(said[-1], "settings are in force")
-        self.assertEqual(self.heard(0), ["TryKeys"])
-        self.workers.says(messages.KeysTried({}, True), 0)
+        (asked,) = self.workers.heard(0)
+        assert isinstance(asked, messages.TryKeys)
+        self.workers.says(messages.KeysTried(asked.id, {}, True), 0)
         self.assertEqual(self.given_up, 0)
         self.assertEqual([self.connect(), self.connect()], [True, False])
         listens = {one.name: one.port for one in front.settings.providers}
@@ -290,25 +339,84 @@ class ReloadTests(FrontCase):
         """Nobody waits for it."""
         front = self.started()
         front.reload(self.settings)
-        self.workers.says(messages.Reloaded(), 0)
+        self.workers.says(messages.Reloaded(1, ok=True), 0)
         self.workers.dies(1, signal=9)
         self.assertEqual(self.logged("reload")[-1]["message"], "settings are in force")
 
+    def test_the_next_worker_has_what_is_in_force(self) -> None:
+        """What has been read and accepted, not what files hold when it starts."""
+        self.started()
+        inforce, self.origin = self.origin, Origin.of({"A": "nonsense"}, None)
+        self.workers.dies(0, signal=9)
+        self.reactor.advance(0.1)
+        self.workers.says(messages.Begin())
+        self.assertEqual(self.workers.heard(), [messages.Serve(inforce)])
+
     def test_two_in_a_row(self) -> None:
-        """The first is over when the second begins."""
+        """Only the second counts; answers to the first are none to it."""
         front = self.started()
         front.reload(self.settings)
-        front.reload(evolve(self.settings, log_level="error"))
-        self.assertEqual(self.notified[1:], ["RELOADING=1", "RELOADING=1", "READY=1"])
+        front.reload(self.settings)
+        for at in (0, 1):
+            self.workers.says(messages.Reloaded(1, ok=True), at)
+        self.assertEqual(self.notified[1:], ["RELOADING=1", "RELOADING=1"])
+        for at in (0, 1):
+            self.workers.says(messages.Reloaded(2, ok=True), at)
+        self.assertEqual(self.notified[-1], "READY=1")
+        said = [line["message"] for line in self.logged("reload")]
+        self.assertEqual(said.count("settings are in force"), 1)
+
+    def test_a_worker_that_could_not(self) -> None:
+        """It is named, ends in order, and is replaced; nothing is said to be in force."""
+        front = self.started()
+        front.reload(self.settings)
+        for at in (0, 1):
+            self.workers.heard(at)
+        self.workers.says(messages.Reloaded(1, ok=False), 0)
+        self.workers.says(messages.Reloaded(1, ok=True), 1)
+        (line,) = self.logged("reload")
+        self.assertEqual((line["level"], line["worker"]), ("error", 0))
+        self.assertEqual([self.heard(0), self.heard(1)], [["Drain"], []])
+        self.assertEqual([place.ready for place in front.places], [False, True])
+        self.assertEqual(self.notified[-1], "READY=1")
+        self.workers.dies(0)
+        self.reactor.advance(0.1)
+        self.assertEqual(len(self.workers.processes), 3)
+
+    def test_a_worker_that_did_not_answer(self) -> None:
+        """It is named, killed, and replaced; nothing is said to be in force."""
+        front = self.started()
+        front.reload(self.settings)
+        self.workers.says(messages.Reloaded(1, ok=True), 0)
+        self.reactor.advance(10)
+        (line,) = self.logged("reload")
+        self.assertEqual((line["level"], line["worker"]), ("error", 1))
+        self.assertEqual(self.workers.processes[1].signals, ["KILL"])
+
+    def test_a_stop_overtakes_it(self) -> None:
+        """Nobody is waited for, and nobody killed."""
+        front = self.started()
+        front.reload(self.settings)
+        stopping = self.stopped()
+        self.reactor.advance(10)
+        self.assertEqual(self.workers.processes[1].signals, [])
+        for at in (0, 1):
+            self.workers.dies(at)
+        self.successResultOf(stopping)
 
     def test_before_it_is_up(self) -> None:
         """The service manager is not told that it is ready when it is not."""
         front = self.front()
         front.startService()
+        self.workers.says(messages.Begin(), 0)
+        self.workers.heard(0)
+        self.origin = Origin.of({"A": "c"}, None)
         front.reload(self.settings)
-        for at in (0, 1):
-            self.workers.says(messages.Reloaded(), at)
+        self.assertEqual([self.heard(0), self.heard(1)], [["Reload"], []])
+        self.workers.says(messages.Reloaded(1, ok=True), 0)
         self.assertEqual(self.notified, [])
+        self.workers.says(messages.Begin(), 1)
+        self.assertEqual(self.workers.heard(1), [messages.Serve(self.origin)])
 
     def test_settings_of_another_shape(self) -> None:
         """A provider that is gone keeps its listener and loses its key."""
@@ -352,6 +460,26 @@ class StopTests(FrontCase):
             self.successResultOf(stopping)
             last = self.logged("shutdown")[-1]["message"]
             self.assertEqual(last, "live exchanges were aborted")
+
+    def test_figures_during_a_stop(self) -> None:
+        """Who asks, of the agents that are still served, gets those of all that run."""
+        self.started()
+        stopping = self.stopped()
+        for at in (0, 1):
+            self.workers.says(messages.Leaving(), at)
+            self.workers.heard(at)
+        self.workers.says(messages.Asking(3), 0)
+        for at in (0, 1):
+            (tell,) = self.workers.heard(at)
+            assert isinstance(tell, messages.Tell)
+            report = Report(version="1", uptime=1.0)
+            self.workers.says(messages.Telling(tell.round, report), at)
+        (told,) = self.workers.heard(0)
+        assert isinstance(told, messages.Told)
+        self.assertEqual((told.id, told.report.workers), (3, 2))
+        for at in (0, 1):
+            self.workers.dies(at)
+        self.successResultOf(stopping)
 
     def test_a_hurry(self) -> None:
         """Workers are told, and killed if that does not help."""

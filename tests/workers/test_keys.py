@@ -13,9 +13,11 @@ class Worker:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.question = 0
 
     def send(self, message: TryKeys) -> None:
         self.asked += 1
+        self.question = message.id
 
 
 class KeysTests(SynchronousTestCase):
@@ -41,8 +43,8 @@ class KeysTests(SynchronousTestCase):
         self.assertEqual(self.keys.known, {"complete": False, "results": {}})
         self.keys.heard(first, {"complete": False, "results": VALID["results"]})
         self.assertEqual(self.keys.known["results"], VALID["results"])
-        self.keys.tried(second, KeysTried({}, refused=True))
-        self.keys.tried(first, KeysTried(VALID, refused=False))
+        self.keys.tried(second, KeysTried(1, {}, refused=True))
+        self.keys.tried(first, KeysTried(1, VALID, refused=False))
         self.keys.find_somebody()
         self.assertEqual((self.keys.known, self.asked()), (VALID, [1, 0]))
         self.assertEqual(self.refused, 0)
@@ -69,10 +71,22 @@ class KeysTests(SynchronousTestCase):
     def test_a_key_is_refused(self) -> None:
         """That is told at the first try, and not after a reload."""
         self.keys.find_somebody()
-        self.keys.tried(self.workers[0], KeysTried(VALID, refused=True))
+        self.keys.tried(self.workers[0], KeysTried(1, VALID, refused=True))
         self.assertEqual(self.refused, 1)
         self.keys.forget(wanted=True)
         self.assertEqual(self.keys.known, {"complete": False, "results": {}})
         self.keys.find_somebody()
-        self.keys.tried(self.workers[0], KeysTried(VALID, refused=True))
+        self.keys.tried(self.workers[0], KeysTried(2, VALID, refused=True))
         self.assertEqual((self.asked(), self.refused), ([2, 0], 1))
+
+    def test_an_answer_to_an_old_question(self) -> None:
+        """What was found out about keys that are not in force any more is nothing."""
+        self.keys.find_somebody()
+        first = self.workers[0]
+        self.keys.forget(wanted=True)
+        self.keys.find_somebody()
+        self.assertEqual(first.question, 2)
+        self.keys.tried(first, KeysTried(1, VALID, refused=False))
+        self.assertEqual(self.keys.known, {"complete": False, "results": {}})
+        self.keys.tried(first, KeysTried(2, VALID, refused=False))
+        self.assertEqual(self.keys.known, VALID)

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from apiproxy.settings.origin import Origin
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
 from apiproxy.workers import messages
@@ -28,6 +29,8 @@ class MessageTests(SynchronousTestCase):
         """Figures and all."""
         values: dict[str, Any] = {
             "id": 5,
+            "origin": Origin.of({"A": "b"}, b"c"),
+            "ok": True,
             "round": 6,
             "report": self.report(),
             "keys": {"complete": True},

@@ -1,6 +1,7 @@
 """A worker's place: its process, and the next one."""
 
 import errno
+import os
 import socket
 from typing import Any
 
@@ -8,7 +9,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.workers.channel import Duties
+from apiproxy.workers.line import Duties
 from apiproxy.workers.messages import Drain, Ready, Tell
 from apiproxy.workers.place import Ending, Place
 from apiproxy.workers.shares import SharedCensus, Shares
@@ -156,3 +157,20 @@ class PlaceTests(SynchronousTestCase):
         self.patch(socket, "socketpair", none_left)
         self.place.start()
         self.assertEqual(self.losses, [(None, None)])
+
+    def test_no_file_is_left_for_the_line_to_it(self) -> None:
+        """Likewise; nothing stays open, and the place is not taken for one that runs."""
+
+        def none_left(*_: object) -> None:
+            raise OSError(errno.EMFILE, "too many open files")
+
+        before = len(os.listdir("/proc/self/fd"))
+        patch = self.patch(self.workers.reactor, "adoptStreamConnection", none_left)
+        self.place.start()
+        patch.restore()
+        self.assertEqual(self.losses, [(None, None)])
+        self.assertEqual((self.place.running, self.place.load), (False, 0))
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        self.workers.reactor.advance(0.1)
+        self.assertEqual(len(self.workers.processes), 1)
+        self.assertTrue(self.place.running)

@@ -1,5 +1,6 @@
 """Several processes as one service: what its users, and whoever runs it, see of them."""
 
+import contextlib
 import json
 import os
 import re
@@ -143,6 +144,25 @@ class ServingTests(WorkersCase):
             self.assertNotIn(KEY.encode(), command)
             self.assertNotIn(b"squid-password-123", command)
 
+    def test_no_key_in_a_worker_s_environment(self) -> None:
+        """Not for a moment: between its start and its first step anybody could look."""
+        service = self.start()
+        service.up()
+        os.kill(workers(service)[0], signal.SIGKILL)
+        seen = set()
+
+        def look() -> bool:
+            for pid in workers(service).values():
+                with contextlib.suppress(OSError):
+                    seen.add(Path(f"/proc/{pid}/environ").read_bytes())
+            return 0 in workers(service)
+
+        self.until(look)
+        look()
+        for environ in seen:
+            self.assertNotIn(KEY.encode(), environ)
+            self.assertNotIn(b"squid-password-123", environ)
+
     def test_connections_are_spread_evenly(self) -> None:
         """Of forty that stay open, each of two workers has twenty."""
         service = self.start()
@@ -265,6 +285,22 @@ class LossTests(WorkersCase):
         self.assertEqual((line["exit_code"], line["signal"]), (0, None))
         self.assertEqual(self.requests(port), 6)
 
+    def test_no_connection_is_lost_with_it(self) -> None:
+        """Neither one that is on its way to it, nor what that brings with it."""
+        service = self.start()
+        port = service.up()
+        victim = workers(service)[0]
+        os.kill(victim, signal.SIGSTOP)  # so that it finds all of it at once
+        agents = [self.connect(port) for _ in range(300)]
+        for agent in agents:
+            agent.sendall(GET % b"/reflect")
+        os.kill(victim, signal.SIGTERM)
+        os.kill(victim, signal.SIGCONT)
+        for agent in agents:
+            self.assertTrue(agent.recv(65536).startswith(b"HTTP/1.1 200 "))
+        line = service.log(lambda line: line["event"] == "worker_lost")
+        self.assertEqual((line["exit_code"], line["signal"]), (0, None))
+
     def test_a_front_that_is_killed(self) -> None:
         """Its workers end, too."""
         service = self.start()
@@ -339,6 +375,24 @@ class SignalTests(WorkersCase):
         self.assertEqual(statuses(), {b"502"})
         messages = [line.get("message") for line in service.lines]
         self.assertEqual(messages.count("settings are in force"), 1)
+
+    def test_a_worker_s_replacement_has_what_is_in_force(self) -> None:
+        """Whatever stands in the file by then, which nobody has been told to read."""
+        config = Path(os.path.abspath(self.mktemp()))
+        config.write_text("[limits]\nbody = 100\n")
+        service = self.start("--config", str(config))
+        port = service.up()
+        config.write_text("nonsense")
+        os.kill(workers(service)[1], signal.SIGKILL)
+        service.log(lambda line: line["event"] == "worker_lost")
+        upload = (
+            b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+            b"Content-Length: 200\r\n\r\n" + b"x" * 200
+        )
+        self.until(lambda: self.figures(port)["apiproxy_workers"] == 2)
+        for _ in range(8):
+            self.assertEqual(ask(port, upload)[9:12], b"413")
+        self.assertEqual(sorted(workers(service)), [0, 1])
 
     def test_a_stop_waits_for_what_is_under_way(self) -> None:
         """Nobody is let in meanwhile; a second signal ends it at once, in every worker."""

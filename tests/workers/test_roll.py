@@ -30,7 +30,10 @@ class RollTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.workers = [Worker(0), Worker(1)]
-        self.roll = Roll(self.clock, lambda: self.workers, self.blank)
+        self.stuck: list[int] = []
+        self.roll = Roll(
+            self.clock, lambda: self.workers, self.blank, self.stuck.append
+        )
 
     def blank(self) -> Report:
         return Report(version="1", uptime=5.0, workers=len(self.workers))
@@ -140,3 +143,36 @@ class RollTests(SynchronousTestCase):
         self.roll.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.roll.stop()
+
+    def test_a_worker_that_is_stuck(self) -> None:
+        """It is told after six rounds without an answer, unless one comes late."""
+        self.roll.start()
+        for round_ in range(1, 7):
+            self.clock.advance(5)
+            self.roll.heard(0, round_, counted(round_))
+            self.clock.advance(0)
+        self.assertEqual(self.stuck, [])
+        self.roll.heard(1, 1, counted(1))  # at last
+        for round_ in range(7, 13):
+            self.clock.advance(5)
+            self.roll.heard(0, round_, counted(round_))
+            self.clock.advance(1)
+        self.assertEqual(self.stuck, [])
+        self.clock.advance(4)
+        self.assertEqual(self.stuck, [1])
+        self.roll.gone(1)
+        self.roll.stop()
+
+    def test_it_stops_in_the_middle_of_a_round(self) -> None:
+        """Who has asked gets what is there; who asks later is answered, too."""
+        self.roll.start()
+        asked = self.roll.whole()
+        self.roll.heard(0, 1, counted(3))
+        self.roll.stop()
+        self.assertEqual(self.requests(self.successResultOf(asked)), (3, 0))
+        self.roll.heard(1, 1, counted(4))
+        later = self.roll.whole()
+        self.roll.heard(0, 2, counted(5))
+        self.roll.heard(1, 2, counted(6))
+        self.assertEqual(self.requests(self.successResultOf(later)), (11, 0))
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -4,23 +4,27 @@ import json
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.config import ConfigurationError, Settings
+from apiproxy.config import ConfigurationError, Origin, Settings
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
 from apiproxy.workers import messages, worker
-from apiproxy.workers.dispatch import Outlet, label
+from apiproxy.workers.handover import Outlet, label
 from apiproxy.workers.messages import Message, encode
 from apiproxy.workers.shares import SharedCensus, Shares
 from apiproxy.workers.worker import Inherited, Worker
 from tests.kit.memory import MemoryTransport, get
 from tests.kit.workers import FakeReactor, sent
 from tests.test_service import settings
+
+ORIGIN = Origin.of({"A": "b"}, None)
 
 
 class WorkerCase(SynchronousTestCase):
@@ -50,7 +54,7 @@ class WorkerCase(SynchronousTestCase):
             reactor,
             LineLog(self.lines.append, level="info", now=float),
             Inherited(1, ours, self.inlet, self.shares),
-            self.reread,
+            self.remake,
             self.end,
             dropped=lambda: 2,
         )
@@ -58,7 +62,8 @@ class WorkerCase(SynchronousTestCase):
     def end(self) -> None:
         self.ended += 1
 
-    def reread(self) -> Settings:
+    def remake(self, origin: Origin) -> Settings:
+        self.assertEqual(origin, ORIGIN)
         if self.problems:
             raise ConfigurationError(self.problems)
         return self.next_settings
@@ -125,8 +130,10 @@ class LifeTests(WorkerCase):
         self.assertEqual(self.ended, 1)
         stopping = self.worker.stopService()
         self.turn(0.2)
-        leaving, last, drained = self.said()
-        self.assertEqual(leaving, messages.Leaving())
+        self.assertEqual(self.said(), [messages.Leaving()])
+        self.hears(messages.NoMore())
+        self.turn(0.3)
+        last, drained = self.said()
         assert isinstance(last, messages.Telling)
         self.assertEqual((last.round, last.report.log_lines_dropped), (0, 2))
         self.assertEqual(drained, messages.Drained(in_order=True))
@@ -135,6 +142,31 @@ class LifeTests(WorkerCase):
         self.successResultOf(stopping)
         self.assertEqual((self.events(), self.reactor.getReaders()), ([], []))
 
+    def test_connections_on_their_way_when_it_stops(self) -> None:
+        """They were given before the front knew; they are served, what they asked included."""
+        stopping = self.worker.stopService()
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        with ours:
+            self.outlet.give(ours, label(ours, "openai"))
+        self.assertEqual(len(self.reactor.adopted), 1)
+        self.hears(messages.NoMore())
+        self.hears(messages.NoMore())
+        self.assertEqual(len(self.reactor.adopted), 2)
+        agent = self.reactor.adopted[1]
+        agent.dataReceived(get("/reflect"))
+        self.assertIn(b"HTTP/1.1 200 ", agent.transport.value())
+        agent.connectionLost(Failure(connectionDone.value))
+        self.turn(1.5)
+        self.successResultOf(stopping)
+
+    def test_a_front_that_does_not_let_it_go(self) -> None:
+        """It is not waited for, for more than a second."""
+        stopping = self.worker.stopService()
+        self.turn(2.5)
+        self.assertIn(messages.Drained(in_order=True), self.said())
+        self.successResultOf(stopping)
+
     def test_a_hurry(self) -> None:
         """What is under way is aborted."""
         agent = self.agent()
@@ -142,6 +174,7 @@ class LifeTests(WorkerCase):
         self.hears(messages.Hurry())
         self.assertEqual(self.ended, 1)
         stopping = self.worker.stopService()
+        self.hears(messages.NoMore())
         self.turn(0.5)
         self.assertTrue(agent.aborted)
         self.assertIn(messages.Drained(in_order=False), self.said())
@@ -150,8 +183,11 @@ class LifeTests(WorkerCase):
 
     def test_the_front_is_gone(self) -> None:
         """Then it ends, in order."""
+        stopping = self.worker.stopService()
         self.channel.connectionLost()
         self.assertEqual(self.ended, 1)
+        self.turn(0.5)
+        self.successResultOf(stopping)
 
 
 class FiguresTests(WorkerCase):
@@ -216,7 +252,7 @@ class KeyTests(WorkerCase):
         """And hears what came out."""
         for refused in (True, False):
             self.next_settings = settings(APIPROXY_VALIDATE_KEYS="warn")
-            self.hears(messages.Reload())
+            self.hears(messages.Reload(7, ORIGIN))
             check: Deferred[None] = Deferred()
 
             def start(
@@ -231,16 +267,28 @@ class KeyTests(WorkerCase):
 
             self.worker.keycheck.start = start  # type: ignore[method-assign]
             self.said()
-            self.hears(messages.TryKeys())
+            self.hears(messages.TryKeys(7))
             self.assertEqual(self.said(), [])
+            self.worker.keycheck.complete = True
             check.callback(None)
-            keys = {"complete": False, "results": {}}
-            self.assertEqual(self.said(), [messages.KeysTried(keys, refused)])
+            keys = {"complete": True, "results": {}}
+            self.assertEqual(self.said(), [messages.KeysTried(7, keys, refused)])
+
+    def test_a_check_that_is_given_up(self) -> None:
+        """By a reload or a stop: nothing was found out, and nothing is said."""
+        self.next_settings = settings(APIPROXY_VALIDATE_KEYS="strict")
+        self.hears(messages.Reload(7, ORIGIN))
+        check: Deferred[None] = Deferred()
+        self.worker.keycheck.start = lambda *_: check  # type: ignore[method-assign]
+        self.said()
+        self.hears(messages.TryKeys(1))
+        check.cancel()
+        self.assertEqual(self.said(), [])
 
     def test_nobody_should(self) -> None:
         """Then there is nothing to hear."""
         self.said()
-        self.hears(messages.TryKeys())
+        self.hears(messages.TryKeys(1))
         self.assertEqual(self.said(), [])
 
 
@@ -249,8 +297,8 @@ class ReloadTests(WorkerCase):
         """They are in force when the front hears of it; it is the front that says so."""
         self.said()
         self.next_settings = settings(APIPROXY_MAX_BODY_BYTES="77")
-        self.hears(messages.Reload())
-        self.assertEqual(self.said(), [messages.Reloaded()])
+        self.hears(messages.Reload(7, ORIGIN))
+        self.assertEqual(self.said(), [messages.Reloaded(7, ok=True)])
         self.assertEqual(self.worker.sites["openai"].limits.body, 77)
         self.assertEqual(self.events(), [])
 
@@ -259,10 +307,18 @@ class ReloadTests(WorkerCase):
         self.said()
         before = self.worker.settings
         self.problems = ["one", "two"]
-        self.hears(messages.Reload())
-        self.assertEqual(self.said(), [messages.Reloaded()])
+        self.hears(messages.Reload(7, ORIGIN))
+        self.assertEqual(self.said(), [messages.Reloaded(7, ok=False)])
         self.assertEqual(self.events(), ["reload", "reload"])
         self.assertIs(self.worker.settings, before)
+
+    def test_a_bug(self) -> None:
+        """The front hears that the settings are not in force."""
+        self.said()
+        self.next_settings = cast(Settings, None)
+        self.hears(messages.Reload(7, ORIGIN))
+        self.assertEqual(self.said(), [messages.Reloaded(7, ok=False)])
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
 
 
 class InheritedTests(SynchronousTestCase):

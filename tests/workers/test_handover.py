@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from apiproxy.wire.reactor import WorkersReactor
-from apiproxy.workers.dispatch import Inlet, Outlet, Turns, label
+from apiproxy.workers.handover import Inlet, Outlet, Turns, label
 
 
 @define
@@ -150,6 +150,16 @@ class WayTests(SynchronousTestCase):
         self.assertEqual(len(self.reactor.adopted), 64)
         self.inlet.doRead()
         self.assertEqual(len(self.reactor.adopted), 70)
+
+    def test_the_rest(self) -> None:
+        """When no more will come, all that are on their way are taken, however many."""
+        self.inlet.start()
+        for _ in range(70):
+            self.give()
+        self.inlet.take_rest()
+        self.assertEqual(len(self.reactor.adopted), 70)
+        self.assertEqual((self.reactor.readers, self.inlet.fileno()), ([], -1))
+        self.inlet.take_rest()
 
     def test_a_worker_that_takes_none(self) -> None:
         """When the way is full the connection stays with the front, and none is lost."""

@@ -5,7 +5,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.workers.channel import Channel, OneConnection
+from apiproxy.workers.line import Channel, OneConnection
 from apiproxy.workers.messages import Drain, Message, Tell, encode
 from tests.kit.workers import sent
 

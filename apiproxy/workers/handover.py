@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -156,17 +157,34 @@ class Inlet:
         """Take the connections that are there; an exception if there will be no more."""
         for _ in range(_MOST_AT_ONCE):
             try:
-                what, descriptors, _flags, _ = socket.recv_fds(
-                    self._end, _LONGEST, 1, socket.MSG_CMSG_CLOEXEC
-                )
+                if not self._take_one():
+                    return CONNECTION_LOST
             except BlockingIOError:
                 return None
             except OSError as error:
                 return error
-            if not what:
-                return CONNECTION_LOST
-            self._take(what, descriptors)
         return None
+
+    def take_rest(self) -> None:
+        """Take all that are there, and no more."""
+        with suppress(OSError):
+            while self._take_one():
+                pass
+        self.stop()
+
+    def _take_one(self) -> bool:
+        """Take a connection; False if the front has hung up.
+
+        Raises:
+            BlockingIOError: there is none.
+            OSError: there will be no more.
+        """
+        what, descriptors, _flags, _ = socket.recv_fds(
+            self._end, _LONGEST, 1, socket.MSG_CMSG_CLOEXEC
+        )
+        if what:
+            self._take(what, descriptors)
+        return bool(what)
 
     def _take(self, what: bytes, descriptors: list[int]) -> None:
         if not descriptors:  # no file was left for it, and the kernel closed it
