@@ -31,6 +31,7 @@ class Ring:
         self._upstream = upstream
         self._kind = kind
         self._up: dict[str, Started] = {}
+        self._last = DIRECT.name
         self._instead: dict[str, Contestant] = {}
 
     def open(self) -> None:
@@ -78,11 +79,20 @@ class Ring:
     def ready(self, name: str) -> Started:
         """One of them, up and done with what was asked of it before.
 
-        One that has ended, or never comes to rest, is started anew.
+        One that has ended, or never comes to rest, is started anew. So is the one whose turn
+        was before: some go on reading streams whose agents have left, and would keep the
+        provider busy for all who follow.
 
         Raises:
             Unavailable: it does not start again.
         """
+        before, self._last = self._last, name
+        if before != name and before in self._up:
+            with contextlib.suppress(Unavailable):
+                self._rested(before)
+        return self._rested(name)
+
+    def _rested(self, name: str) -> Started:
         one = self._up[name]
         if not _is_at_rest(one):
             self._bout.say(f"  {name} is started anew")
