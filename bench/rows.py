@@ -58,7 +58,13 @@ ROWS = (
     Row("crowd", "memory with both crowds at once", "MB", "< 120"),
     Row("crowd_first", "… a new request then, median", "ms", "< 50"),
     Row("workers_1", "HTTP request, 32 connections, one process", _CPU),
-    Row("workers_2", "… two workers and their front, together", _CPU),
+    Row("workers_2", "… two workers and their front, on the same core", _CPU),
+    Row(
+        "workers_apart",
+        "… the same, a core for each worker",
+        _CPU,
+        "≤ 1.1 x one process",
+    ),
     Row("workers_share", "… of the workers' CPU, the busier one's part", "%"),
     Row("connects", "CONNECTs in Squid's log, requests in sequence", "", "≤ 5"),
 )

@@ -1,10 +1,12 @@
 """What several workers cost together, and how evenly they share the work.
 
-All processes are pinned to the one core that every contestant has, so this is about CPU time
-for each request: of one process by itself, and of two workers with the front that accepts
-for them. It is not about how much more two cores could do.
+This is about CPU time for each request: of one process by itself, and of two workers with the
+front that accepts for them; first all on the one core that every contestant has, where the two
+push one another out of its caches, and then, as people run them, on a core each, although the
+second core also carries the load. It is not about how much more two free cores could do.
 """
 
+import os
 import urllib.request
 
 from bench import speech, wrk
@@ -27,7 +29,10 @@ def measure(bout: Bout) -> None:
         for number in range(bout.plan.repeats):
             for count, one in started.items():
                 bout.say(f"workers, round {number + 1}: {count}")
-                _cost(bout, one, count)
+                _cost(bout, one, f"workers_{count}")
+            _move_last(started[2], bout.rig.cores.rest)
+            _cost(bout, started[2], "workers_apart")
+            _move_last(started[2], bout.rig.cores.proxy)
     except (*FAILURES, OSError) as error:
         bout.result.absent("workers", _NAME, str(error))
     finally:
@@ -44,17 +49,23 @@ def _started(bout: Bout, count: int) -> Started:
     return one
 
 
-def _cost(bout: Bout, one: Started, count: int) -> None:
+def _cost(bout: Bout, one: Started, row: str) -> None:
     assert one.running is not None
     one.running.forget_output()
     below = family(one.running.pid)[1:]
     before = [cpu_seconds(pid) for pid in below]
     meter = Meter(one.running)
     load = _load(bout, one, bout.plan.seconds)
-    bout.result.add(f"workers_{count}", _NAME, meter.seconds() * 1e6 / load.requests)
+    bout.result.add(row, _NAME, meter.seconds() * 1e6 / load.requests)
     if below:
         used = [cpu_seconds(p) - b for p, b in zip(below, before, strict=True)]
         bout.result.add("workers_share", _NAME, 100 * max(used) / sum(used))
+
+
+def _move_last(one: Started, core: int) -> None:
+    """Have the last worker run on this core from now on."""
+    assert one.running is not None
+    os.sched_setaffinity(family(one.running.pid)[-1], {core})
 
 
 def _wait(one: Started) -> None:
