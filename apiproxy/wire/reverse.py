@@ -109,11 +109,10 @@ class ProviderResource(ReverseProxyResource):
         if provider.base_path != self._base_path:  # a new configuration is in force
             self._base_path = provider.base_path
             self._targets.clear()
-        known = (
-            b"?" not in head.target
-        )  # a query might hold a secret, which is not kept
-        targets = self._targets.__getitem__ if known else self._target
-        target, path = targets(head.target)
+        # A query might hold a secret, and is not remembered.
+        remembered = b"?" not in head.target
+        spell = self._targets.__getitem__ if remembered else self._target
+        target, path = spell(head.target)
         upgrade = request.wants_websocket
         if upgrade:
             check_handshake(head.method, head.minor, request.length, request.special)

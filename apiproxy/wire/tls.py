@@ -227,9 +227,8 @@ class TlsLine(Protocol):
                     self._goodbye = True
                     break
                 data.append(piece)
-                if (
-                    not incoming.pending
-                ):  # and nothing in OpenSSL: _READ is over a record
+                # OpenSSL itself holds nothing back: what is read at once is over a record.
+                if not incoming.pending:
                     break
         except ssl.SSLWantReadError:
             pass
