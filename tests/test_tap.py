@@ -233,8 +233,8 @@ class LifeTests(ServiceCase):
         service.signal(signal.SIGINT)
         self.assertEqual(service.ended(), (0, ""))
 
-    def test_a_second_signal_means_at_once(self) -> None:
-        """A live exchange would have kept it for its whole grace."""
+    def kept_busy(self) -> Service:
+        """A service that would stop only after a long grace: an exchange is live."""
         silent = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(silent.close)
         port = silent.getsockname()[1]
@@ -246,6 +246,11 @@ class LifeTests(ServiceCase):
         agent.sendall(GET % b"/v1/models")
         tunnel, _ = silent.accept()
         self.addCleanup(tunnel.close)
+        return service
+
+    def test_a_second_signal_means_at_once(self) -> None:
+        """A live exchange would have kept it for its whole grace."""
+        service = self.kept_busy()
         service.signal(signal.SIGTERM)
         service.log(lambda line: line["event"] == "shutdown")
         began = time.monotonic()
@@ -257,17 +262,7 @@ class LifeTests(ServiceCase):
 
     def test_two_signals_at_once_are_two(self) -> None:
         """As when a terminal and a supervisor both end it: the grace is not waited for."""
-        silent = socket.create_server(("127.0.0.1", 0))
-        self.addCleanup(silent.close)
-        port = silent.getsockname()[1]
-        service = self.start(
-            HTTPS_PROXY=f"http://127.0.0.1:{port}", APIPROXY_GRACE_SECONDS="600"
-        )
-        agent = socket.create_connection(("127.0.0.1", service.up()), timeout=SECONDS)
-        self.addCleanup(agent.close)
-        agent.sendall(GET % b"/v1/models")
-        tunnel, _ = silent.accept()
-        self.addCleanup(tunnel.close)
+        service = self.kept_busy()
         service.signal(signal.SIGSTOP)  # so that it finds both when it goes on
         service.signal(signal.SIGTERM)
         service.signal(signal.SIGINT)

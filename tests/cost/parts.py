@@ -62,18 +62,12 @@ PARTS: dict[str, Callable[[], Patches]] = {
     "the agent's head read by the grammar": _known(channel, "parse_request"),
     "… its lines sorted, credential slots taken out": _known(channel, "sort_request"),
     "the target brought into its one spelling": _known(ProviderResource, "_read"),
-    "the head for upstream made, the key put in": lambda: [
-        patch.object(relay.Relay, "_make_head", _first(relay.Relay._make_head))
-    ],
+    "the head for upstream made, the key put in": _known(relay.Relay, "_make_head"),
     "the answer's head read and sorted": lambda: [
         *_known(upstream, "parse_answer")(),
         *_known(upstream, "sort_answer")(),
     ],
-    "the answer's head made anew": lambda: [
-        patch.object(
-            request.AgentRequest, "make_head", _first(request.AgentRequest.make_head)
-        )
-    ],
+    "the answer's head made anew": _known(request.AgentRequest, "make_head"),
     "all observers: census, metrics, the log line": lambda: [
         patch.object(
             Exchange, "_enter", lambda self, phase: setattr(self, "phase", phase)

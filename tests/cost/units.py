@@ -61,12 +61,15 @@ Unit = Callable[[Counting], None]
 
 
 def _request(scene: Scene) -> Unit:
-    asked = post("/v1/chat/completions", _ASKED, *_HEAD)
+    return _answered(scene, post("/v1/chat/completions", _ASKED, *_HEAD))
+
+
+def _answered(scene: Scene, asked: bytes) -> Unit:
+    """This request, and its answer."""
     answered = answer(_ANSWERED, "200 OK", "Content-Type: application/json")
     scene.agent.sendall(asked)
     scene.accept()
     scene.hear(asked[-4:])
-
     scene.down(answered)
 
     def once(counting: Counting) -> None:
@@ -92,17 +95,7 @@ def _chunked(scene: Scene) -> Unit:
     lines = ("Host: localhost", *_HEAD, "Transfer-Encoding: chunked", "", "")
     asked = b"POST /v1/chat/completions HTTP/1.1\r\n" + "\r\n".join(lines).encode()
     asked += b"".join(chunk(_WORDS.encode() * 5) for _ in range(5)) + b"0\r\n\r\n"
-    answered = answer(_ANSWERED, "200 OK", "Content-Type: application/json")
-    scene.agent.sendall(asked)
-    scene.accept()
-    scene.hear(asked[-4:])
-    scene.down(answered)
-
-    def once(counting: Counting) -> None:
-        scene.up(asked, counting)
-        scene.down(answered, counting)
-
-    return once
+    return _answered(scene, asked)
 
 
 def _event(scene: Scene) -> Unit:
