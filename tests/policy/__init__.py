@@ -1,0 +1,1 @@
+"""What may pass, and what it has cost."""
