@@ -74,7 +74,7 @@ class UsageLog(Backlog):
         self._under_way: list[bytes] = []
         self._retry_at = 0.0
         self._told: set[str] = set()
-        self._settled: list[Deferred[None]] = []
+        self._flushing: list[tuple[int, Deferred[None]]] = []
 
     @property
     def lost(self) -> int:
@@ -115,13 +115,13 @@ class UsageLog(Backlog):
         Returns:
             Fires when it is on the disk, or when the disk did not take it.
         """
-        settled: Deferred[None] = Deferred()
-        self._settled.append(settled)
+        flushed: Deferred[None] = Deferred()
+        waiting = len(self._lines) + len(self._under_way)
+        self._flushing.append((self._done + waiting, flushed))
         self._retry_at = 0.0
         self._drain()
-        if not self._waiting():
-            self._settle()
-        return settled
+        self._flushed(self._done)
+        return flushed
 
     def close(self) -> Deferred[None]:
         """Write what waits, and close the file; a disk that hangs is waited for 3 s.
@@ -130,7 +130,7 @@ class UsageLog(Backlog):
             Fires when that is done.
         """
         closed = self.flush()
-        patience = self._clock.callLater(_CLOSE_SECONDS, self._settle)
+        patience = self._clock.callLater(_CLOSE_SECONDS, self._flushed)
 
         def over(_: object) -> None:
             if patience.active():
@@ -170,10 +170,9 @@ class UsageLog(Backlog):
             self._told.clear()
         else:
             self._tell(problem)
-        if self._settled:
+        self._flushed(self._done)
+        if self._flushing:
             self._drain()
-        if not self._waiting():
-            self._settle()
 
     def _not_appended(self, failure: Failure) -> None:
         self._lines.extendleft(reversed(self._under_way))
@@ -183,12 +182,19 @@ class UsageLog(Backlog):
         self._retry_at = self._clock.seconds() + _PAUSE_SECONDS
         self._drop_oldest()
         self._failed(failure)
-        self._settle()
+        self._flushed()
 
-    def _settle(self) -> None:
-        settled, self._settled = self._settled, []
-        for waiting in settled:
-            waiting.callback(None)
+    @property
+    def _done(self) -> int:
+        """Lines that nothing more will become of."""
+        return self.written + self.dropped
+
+    def _flushed(self, done: int | None = None) -> None:
+        """Tell those whose lines are done; all of them, if it is for nothing to wait."""
+        told = [each for each in self._flushing if done is None or each[0] <= done]
+        self._flushing = [each for each in self._flushing if each not in told]
+        for _, flushed in told:
+            flushed.callback(None)
 
     # What goes wrong.
 

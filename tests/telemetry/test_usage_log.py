@@ -138,12 +138,27 @@ class UsageLogTests(UsageLogTestCase):
         """It tells when the lines are on the disk."""
         self.assertIsNone(self.successResultOf(self.usage.flush()))
         self.usage.metered(response())
+        first = self.usage.flush()
+        self.usage.metered(response())
+        second = self.usage.flush()
+        self.assertNoResult(first)
+        work, done = self.thread.work.pop()
+        done.callback(work())
+        self.successResultOf(first)
+        self.assertNoResult(second)
+        self.thread.go_on()
+        self.successResultOf(second)
+        self.assertEqual(len(self.lines()), 2)
+        self.clock.advance(1)
+
+    def test_flush_while_lines_keep_coming(self) -> None:
+        """Those that come later are not waited for."""
+        self.usage.metered(response())
         flushed = self.usage.flush()
         self.usage.metered(response())
-        self.assertNoResult(flushed)
-        self.thread.go_on()
+        work, done = self.thread.work.pop()
+        done.callback(work())
         self.successResultOf(flushed)
-        self.assertEqual(len(self.lines()), 2)
         self.clock.advance(1)
 
     def test_reopen(self) -> None:

@@ -5,6 +5,7 @@ to be shown.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import isawaitable
 from typing import Any, Protocol, TypeVar, cast
 
@@ -95,7 +96,8 @@ class Desk:
                 "until": order.until,
             }
             args = order.account, order.measure, cap, order.until
-            await self._tried(who, "budget", said, self._sources.set_cap(*args))
+            set_cap = partial(self._sources.set_cap, *args)
+            await self._tried(who, "budget", said, set_cap)
         finally:
             self._changing.release()
         self._note(who, "budget", **said)
@@ -109,7 +111,8 @@ class Desk:
         """
         order = read_stop(body)
         said = {"what": order.what, "name": order.name}
-        stopped = await self._tried(who, "stop", said, self._sources.stop(order))
+        stop = partial(self._sources.stop, order)
+        stopped = await self._tried(who, "stop", said, stop)
         self._note(who, "stop", **said, stopped=stopped)
         return {"stopped": stopped}
 
@@ -125,7 +128,7 @@ class Desk:
         Raises:
             BadOrder: they make no sense.
         """
-        problems = await self._tried(who, "reload", {}, self._sources.reload())
+        problems = await self._tried(who, "reload", {}, self._sources.reload)
         self._note(who, "reload", problems=len(problems))
         if problems:
             raise BadOrder("; ".join(problems))
@@ -177,11 +180,15 @@ class Desk:
         return min(cap + order.add, MOST)
 
     async def _tried(
-        self, who: Who, action: str, said: dict[str, Any], change: Later[T]
+        self,
+        who: Who,
+        action: str,
+        said: dict[str, Any],
+        change: Callable[[], Later[T]],
     ) -> T:
         """What comes of a change; one that fails is written down, too."""
         try:
-            return await _known(change)
+            return await _known(change())
         except Exception as error:
             self._note(who, action, **said, failed=type(error).__name__)
             raise

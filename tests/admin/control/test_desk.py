@@ -112,6 +112,7 @@ class DeskTests(SynchronousTestCase):
         """The change is not made, and next time it can be."""
         self.service.away = True
         self.failed(self.change(measure="runs", set=2), LedgerUnavailable)
+        self.assertEqual(self.service.logged[0]["failed"], "LedgerUnavailable")
         self.service.away = False
         self.assertEqual(self.done(self.change(measure="runs", set=2))["cap"], 2)
 
