@@ -14,13 +14,17 @@ from collections.abc import Callable
 NOT_JSON = "not_json"
 JSON_CUT = "json_cut"
 
-_WITHIN = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_WITHIN = re.compile(
+    rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+', re.DOTALL
+)
 """All up to a bracket, or up to a string that is not all there."""
 
-_SCALAR = re.compile(rb'(?:[^"{}\[\],]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_SCALAR = re.compile(
+    rb'[^"{}\[\],]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\],]*+)*+', re.DOTALL
+)
 """The same, but a comma ends it too."""
 
-_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 """The rest of a string, as far as it is there."""
 
 _BETWEEN = re.compile(rb"[ \t\r\n,]*+")
