@@ -30,6 +30,7 @@ _SCALAR = re.compile(
     _TEXT + rb"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
     rb"|true|false|null"
 )
+# A step fails at a string that does not end, and then all is wrong anyway; see json_items.
 _WITHIN = re.compile(
     rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+', re.DOTALL
 )
