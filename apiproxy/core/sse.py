@@ -3,8 +3,9 @@
 A stream of a model has hundreds of events, and whoever meters it wants two or three. So the
 scanner is told markers, some bytes that every wanted event has in it, and an event without
 any of them is passed over unparsed. Mostly what arrives is one or more whole events, and
-then one look for each marker is all it costs. (A compiled alternation of the markers reads
-7 ns a byte; ``in``, tried here, less than one.)
+then one look for each marker is all it costs: some 300 ns for one event, less than a compiled
+alternation, which reads 7 ns a byte. It may be told how unwanted events begin as well, which
+is cheaper still: lines are counted in next to no time.
 
 An event ends with a blank line. Lines end with CR LF, LF or CR, so an event is over exactly
 where two LF, two CR, or LF and CR meet: no CR LF has these in it. The LF that may follow is
@@ -18,6 +19,9 @@ from collections.abc import Callable
 
 _END = re.compile(rb"[\n\r]\r|\n\n")
 _DATA = re.compile(rb"(?:\A|[\n\r])data(?:: ?([^\n\r]*+))?(?![^\n\r])")
+_LINES = 3
+"""Of an event with a name: that, the data, and the blank one. Two events have more."""
+
 _LINE_ENDS = b"\r\n"
 _BOM = b"\xef\xbb\xbf"
 
@@ -39,13 +43,18 @@ class EventScanner:
         "_losing",
         "_markers",
         "_take",
+        "_unwanted",
         "oversized",
         "skipped",
         "wanted",
     )
 
     def __init__(
-        self, take: Callable[[bytes], None], markers: tuple[bytes, ...], limit: int
+        self,
+        take: Callable[[bytes], None],
+        markers: tuple[bytes, ...],
+        limit: int,
+        unwanted: tuple[bytes, ...] = (),
     ) -> None:
         """A scanner at the start of a stream.
 
@@ -53,8 +62,11 @@ class EventScanner:
             take: gets the data of each wanted event, its lines joined with LF.
             markers: an event with any of these in it, anywhere, is wanted; none for all.
             limit: bytes that an event may have.
+            unwanted: an event that begins with any of these is not wanted, whatever else
+                is in it, such as ``event: content_block_delta``.
         """
         self._take = take
+        self._unwanted = unwanted
         self._markers = markers or (b"",)
         self._limit = limit
         self._held = bytearray()
@@ -67,6 +79,14 @@ class EventScanner:
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
         if not self._held and data.endswith(b"\n\n") and len(data) <= self._limit:
+            if (
+                data.startswith(self._unwanted)
+                and data.count(b"\n") == _LINES
+                and b"\r" not in data
+            ):
+                self.skipped += len(data)
+                self._begun = True
+                return
             for marker in self._markers:
                 if marker in data:
                     break
@@ -119,7 +139,9 @@ class EventScanner:
         first, self._begun = not self._begun, True
         if len(event) > self._limit:
             self.oversized += 1
-        elif not any(marker in event for marker in self._markers):
+        elif event.startswith(self._unwanted) or not any(
+            marker in event for marker in self._markers
+        ):
             self.skipped += len(event)
         else:
             data = _data_of(
