@@ -26,6 +26,7 @@ class EventScanner:
     """Takes the wanted events out of one stream.
 
     Attributes:
+        markers: an event with any of these in it is wanted; may be changed at any time.
         wanted: events that were told.
         skipped: bytes of events that were passed over since they had no marker, and of blank
             lines between events.
@@ -37,8 +38,8 @@ class EventScanner:
         "_held",
         "_limit",
         "_losing",
-        "_markers",
         "_take",
+        "markers",
         "oversized",
         "skipped",
         "wanted",
@@ -55,7 +56,7 @@ class EventScanner:
             limit: bytes that an event may have.
         """
         self._take = take
-        self._markers = markers or (b"",)
+        self.markers = markers or (b"",)
         self._limit = limit
         self._held = bytearray()
         self._losing = False
@@ -67,7 +68,7 @@ class EventScanner:
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
         if not self._held and data.endswith(b"\n\n") and len(data) <= self._limit:
-            for marker in self._markers:
+            for marker in self.markers:
                 if marker in data:
                     break
             else:
@@ -119,7 +120,7 @@ class EventScanner:
         first, self._begun = not self._begun, True
         if len(event) > self._limit:
             self.oversized += 1
-        elif not any(marker in event for marker in self._markers):
+        elif not any(marker in event for marker in self.markers):
             self.skipped += len(event)
         else:
             data = _data_of(
