@@ -65,6 +65,11 @@ class EventScanner:
         self.skipped = 0
         self.oversized = 0
 
+    @property
+    def between_events(self) -> bool:
+        """Whether what was taken ends between two events."""
+        return not self._held and not self._losing
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
         if not self._held and data.endswith(b"\n\n") and len(data) <= self._limit:

@@ -54,7 +54,12 @@ def open_answer(
 
 
 class AnswerCopy:
-    """Reads one answer; see ``AnswerReader``."""
+    """Reads one answer; see ``AnswerReader``.
+
+    Attributes:
+        feed: takes the next bytes of the body, encoded as they came, cut anywhere. Once the
+            form of a body without encoding is known, this is that body's own.
+    """
 
     __slots__ = (
         "_begin",
@@ -67,7 +72,10 @@ class AnswerCopy:
         "_over",
         "_raw",
         "_reading",
+        "feed",
     )
+
+    feed: Callable[[bytes], None]
 
     def __init__(
         self,
@@ -89,12 +97,7 @@ class AnswerCopy:
         self._body: Body | None = None
         self._reading = Reading(demand)
         self._inflate = Inflate(encoding, self._take, MAX_INFLATED)
-
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes of the body, encoded as they came, cut anywhere."""
-        if not self._over:
-            self._raw += len(data)
-            self._inflate.feed(data)
+        self.feed = self._take if self._inflate.identity else self._take_encoded
 
     def end(self, gap: str = "") -> None:
         """The body is complete; or it is not, for this reason."""
@@ -106,14 +109,34 @@ class AnswerCopy:
         if self._body is None and (self._begin or self._kind) and whole:
             self._open(self._begin)
         wrong = self._body.end(whole) if self._body is not None else ""
-        if inflate.gap and self._body is None:
-            self._reading.skipped = self._raw
         self._deliver(gap or inflate.gap or wrong)
 
     @property
     def running(self) -> Record | None:
         """The response that is being read, with what is known so far; None for none."""
-        return None if self._over else self._reading.speak()
+        if self._over:
+            return None
+        self._reading.skipped = self._skipped
+        return self._reading.speak()
+
+    @property
+    def can_end(self) -> bool:
+        """Whether an ending of ours may follow what has come so far.
+
+        That is between two events of a stream that is not encoded.
+        """
+        body = self._body
+        return body is not None and self._inflate.identity and body.can_end
+
+    @property
+    def _skipped(self) -> int:
+        """Bytes that were not decoded."""
+        return self._raw if self._body is None else self._body.skipped
+
+    def _take_encoded(self, data: bytes) -> None:
+        """Take the next bytes, encoded."""
+        self._raw += len(data)
+        self._inflate.feed(data)
 
     def _take(self, data: bytes) -> None:
         """Take what was in the body."""
@@ -130,6 +153,8 @@ class AnswerCopy:
     def _open(self, begin: bytes) -> None:
         self._begin = b""
         self._body = self._form(begin.lstrip(_BLANK))
+        if self._inflate.identity:
+            self.feed = self._body.feed
         self._body.feed(begin)
 
     def _form(self, begin: bytes) -> Body:
@@ -150,6 +175,8 @@ class AnswerCopy:
         if self._over:
             return
         self._over = True
+        self.feed = _pass_over
+        self._reading.skipped = self._skipped
         record = self._reading.record
         if record.usage is None:
             record.usage = header_usage(self._fields)
@@ -158,3 +185,7 @@ class AnswerCopy:
 
     def __repr__(self) -> str:
         return f"<AnswerCopy {'over' if self._over else self._reading!r}>"
+
+
+def _pass_over(data: bytes) -> None:
+    pass

@@ -34,17 +34,38 @@ Over = Callable[[], None]
 class Body(Protocol):
     """One body, in the form it has."""
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+    @property
+    def feed(self) -> Callable[[bytes], None]:
+        """Takes the next bytes."""
+
+    @property
+    def skipped(self) -> int:
+        """Bytes of events so far that were not decoded."""
+
+    @property
+    def can_end(self) -> bool:
+        """Whether an ending of ours may follow."""
 
     def end(self, whole: bool) -> str:
         """No more will come; ``whole`` if that is all there is. Returns what went wrong."""
 
 
 class Events:
-    """An event stream."""
+    """An event stream.
 
-    __slots__ = ("_closely", "_last", "_over", "_reading", "_sampled", "_scanner")
+    Attributes:
+        feed: takes the next bytes.
+    """
+
+    __slots__ = (
+        "_closely",
+        "_last",
+        "_over",
+        "_reading",
+        "_sampled",
+        "_scanner",
+        "feed",
+    )
 
     def __init__(self, reading: Reading, over: Over, closely: bool) -> None:
         """A stream of one response.
@@ -60,12 +81,17 @@ class Events:
         self._sampled = 0
         self._last = b""
         self._scanner = EventScanner(self._take, (), MAX_DOCUMENT)
+        self.feed = self._scanner.feed
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
-        scanner = self._scanner
-        scanner.feed(data)
-        self._reading.skipped = scanner.skipped
+    @property
+    def skipped(self) -> int:
+        """Bytes of events so far that were not decoded."""
+        return self._scanner.skipped
+
+    @property
+    def can_end(self) -> bool:
+        """Whether an ending of ours may follow."""
+        return self._scanner.between_events
 
     def end(self, whole: bool) -> str:
         """No more will come. The last event may lack its blank line."""
@@ -109,7 +135,11 @@ class Events:
             self._reading.take_metadata(event.usage_metadata)
 
 
-_MARKERS = (b"[DONE]", b"message_stop", b'"response":', b"usageMetadata", b'Reason"')
+_MARKERS = (
+    (b'"response.', (b'"response":', b'"error"')),
+    (b'"content_block', (b'"usage"', b'"error"')),
+    (b'"candidates"', (b'"usageMetadata"', b'Reason"', b'"error"')),
+)
 _NULLABLE = ((b'"usage"', b"{"), (b'_reason"', b'"'), (b'"error"', b"{"))
 
 
@@ -120,7 +150,10 @@ def markers_like(sample: bytes) -> tuple[bytes, ...]:
         sample: an event that need not be. What is null in it is looked for with the
             beginning of a value, in the same spelling.
     """
-    found = list(_MARKERS)
+    for sign, markers in _MARKERS:
+        if sign in sample:
+            return markers
+    found = []
     for key, value in _NULLABLE:
         if key + b":null" in sample:
             found.append(key + b":" + value)
@@ -128,23 +161,22 @@ def markers_like(sample: bytes) -> tuple[bytes, ...]:
             found.append(key + b": " + value)
         else:
             found.append(key)
-    found.append(b'"type":"error"')
     return tuple(found)
 
 
 class Items:
-    """An array of events, or events one after the other."""
+    """An array of events, or events one after the other; see ``Body``."""
 
-    __slots__ = ("_items", "_over", "_reading")
+    __slots__ = ("_items", "_over", "_reading", "feed")
+
+    skipped = 0
+    can_end = False
 
     def __init__(self, reading: Reading, over: Over) -> None:
         self._reading = reading
         self._over = over
         self._items = JsonItems(self._take, MAX_DOCUMENT)
-
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
-        self._items.feed(data)
+        self.feed = self._items.feed
 
     def end(self, whole: bool) -> str:
         """No more will come."""
@@ -160,7 +192,7 @@ class Items:
 class Messages:
     """Bedrock's stream. What InvokeModel streams has the model's own events in it."""
 
-    __slots__ = ("_closely", "_over", "_reading", "_stream")
+    __slots__ = ("_closely", "_over", "_reading", "_stream", "feed", "skipped")
 
     def __init__(self, reading: Reading, over: Over, closely: bool) -> None:
         """See ``Events``."""
@@ -168,10 +200,13 @@ class Messages:
         self._over = over
         self._closely = closely
         self._stream = EventStream(self._take, MAX_DOCUMENT)
+        self.feed = self._stream.feed
+        self.skipped = 0
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
-        self._stream.feed(data)
+    @property
+    def can_end(self) -> bool:
+        """Whether an ending of ours may follow."""
+        return self._stream.between_messages
 
     def end(self, whole: bool) -> str:
         """No more will come."""
@@ -191,7 +226,7 @@ class Messages:
             and reading.deltas >= _SAMPLES
             and not self._closely
         ):
-            reading.skipped += len(payload)
+            self.skipped += len(payload)
             return
         event = read_event(payload)
         if event is not None and event.chunk is not None:
@@ -221,6 +256,9 @@ class Document:
     """One JSON object, decoded when it is whole."""
 
     __slots__ = ("_held", "_reading", "_size", "_tail")
+
+    skipped = 0
+    can_end = False
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -291,6 +329,9 @@ class Opaque:
     """What is no JSON: speech, or a transcript as plain text."""
 
     __slots__ = ("_reading", "_text")
+
+    skipped = 0
+    can_end = False
 
     def __init__(self, reading: Reading, text: bool) -> None:
         self._reading = reading
