@@ -106,7 +106,7 @@ class AnswerCopy:
         inflate = self._inflate
         inflate.end()
         whole = not gap and not inflate.gap
-        if self._body is None and (self._begin or self._kind) and whole:
+        if self._body is None and whole:
             self._open(self._begin)
         wrong = self._body.end(whole) if self._body is not None else ""
         self._deliver(gap or inflate.gap or wrong)
