@@ -162,7 +162,7 @@ def answers_in(raws: Raws) -> int:
 def _from_query(query: bytes) -> str:
     """The model in a query; of several the last."""
     model = ""
-    for pair in query.split(b"&") if b"odel=" in query else ():
+    for pair in query.split(b"&") if query else ():
         name, _, value = pair.partition(b"=")
         if plain_name(name) == "model":
             model = plain_name(value.replace(b"+", b" "))

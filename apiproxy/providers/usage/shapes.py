@@ -309,8 +309,9 @@ def _fitted_struct(shape: type[S], found: dict[str, Any]) -> S:
     made = shape()
     for name, attribute, kinds in _fields(shape):
         value = found.get(name)
-        if value is not None:
-            setattr(made, attribute, _fitted(kinds, value))
+        fitted = None if value is None else _fitted(kinds, value)
+        if fitted is not None:
+            setattr(made, attribute, fitted)
     return made
 
 

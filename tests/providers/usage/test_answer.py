@@ -5,7 +5,7 @@ import zlib
 from base64 import b64encode
 from itertools import pairwise
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import msgspec
 from hypothesis import given, strategies as st
 from twisted.trial.unittest import SynchronousTestCase
