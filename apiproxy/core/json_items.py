@@ -14,19 +14,25 @@ from collections.abc import Callable
 NOT_JSON = "not_json"
 JSON_CUT = "json_cut"
 
-_WITHIN = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
-"""All up to a bracket, or up to a string that is not all there."""
+# The outer repetitions are bounded, since each step is remembered. They cannot be possessive:
+# Python before 3.11.5 then goes on in the middle of the string that made the last step fail.
+_WITHIN = re.compile(
+    rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+){0,1000}', re.DOTALL
+)
+"""All up to a bracket, or up to a string that may be all there or not."""
 
-_SCALAR = re.compile(rb'(?:[^"{}\[\],]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_SCALAR = re.compile(
+    rb'[^"{}\[\],]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\],]*+){0,1000}', re.DOTALL
+)
 """The same, but a comma ends it too."""
 
-_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
-"""The rest of a string, as far as it is there."""
+_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+){0,1000}', re.DOTALL)
+"""The rest of a string, up to its end, an escape that may be all there or not, or the end."""
 
 _BETWEEN = re.compile(rb"[ \t\r\n,]*+")
 _WHITE = b" \t\r\n"
 
-(_QUOTE,) = b'"'
+_QUOTE, _BACKSLASH = b'"\\'
 (_OBJECT,) = b"{"
 _OPEN, _CLOSE = b"[{", b"]}"
 _ARRAY, _ARRAY_END = b"[]"
@@ -136,11 +142,11 @@ class JsonItems:
         while at < end:
             if self._in_string:
                 at = _end_of(_STRING, whole, at)
-                # What it stops at is a quote, or a backslash whose partner is to come.
-                if at == end or whole[at] != _QUOTE:
+                if at == end or (whole[at] == _BACKSLASH and at + 1 == end):
                     break
-                self._in_string = False
-                at += 1
+                if whole[at] == _QUOTE:
+                    self._in_string = False
+                    at += 1
                 continue
             at = _end_of(_WITHIN if self._depth else _SCALAR, whole, at)
             if at == end:

@@ -3,8 +3,9 @@
 A stream of a model has hundreds of events, and whoever meters it wants two or three. So the
 scanner is told markers, some bytes that every wanted event has in it, and an event without
 any of them is passed over unparsed. Mostly what arrives is one or more whole events, and
-then one look for each marker is all it costs. (A compiled alternation of the markers reads
-7 ns a byte; ``in``, tried here, less than one.)
+then one look for each marker is all it costs: some 300 ns for one event, less than a compiled
+alternation, which reads 7 ns a byte. It may be told how unwanted events begin as well, which
+is cheaper still: lines are counted in next to no time.
 
 An event ends with a blank line. Lines end with CR LF, LF or CR, so an event is over exactly
 where two LF, two CR, or LF and CR meet: no CR LF has these in it. The LF that may follow is
@@ -18,6 +19,11 @@ from collections.abc import Callable
 
 _END = re.compile(rb"[\n\r]\r|\n\n")
 _DATA = re.compile(rb"(?:\A|[\n\r])data(?:: ?([^\n\r]*+))?(?![^\n\r])")
+_LINES = 3
+"""Of an event with a name: that, the data, and the blank one. Two events have more."""
+
+_BLANK = (b"\n\n", b"\r\n\r\n")
+
 _LINE_ENDS = b"\r\n"
 _BOM = b"\xef\xbb\xbf"
 
@@ -26,7 +32,7 @@ class EventScanner:
     """Takes the wanted events out of one stream.
 
     Attributes:
-        markers: an event with any of these in it is wanted; may be changed at any time.
+        markers, unwanted: as given; may be changed at any time.
         wanted: events that were told.
         skipped: bytes of events that were passed over since they had no marker, and of blank
             lines between events.
@@ -42,11 +48,16 @@ class EventScanner:
         "markers",
         "oversized",
         "skipped",
+        "unwanted",
         "wanted",
     )
 
     def __init__(
-        self, take: Callable[[bytes], None], markers: tuple[bytes, ...], limit: int
+        self,
+        take: Callable[[bytes], None],
+        markers: tuple[bytes, ...],
+        limit: int,
+        unwanted: tuple[bytes, ...] = (),
     ) -> None:
         """A scanner at the start of a stream.
 
@@ -54,8 +65,11 @@ class EventScanner:
             take: gets the data of each wanted event, its lines joined with LF.
             markers: an event with any of these in it, anywhere, is wanted; none for all.
             limit: bytes that an event may have.
+            unwanted: an event that begins with any of these is not wanted, whatever else
+                is in it, such as ``event: content_block_delta``.
         """
         self._take = take
+        self.unwanted = unwanted
         self.markers = markers or (b"",)
         self._limit = limit
         self._held = bytearray()
@@ -72,13 +86,27 @@ class EventScanner:
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
-        if not self._held and data.endswith(b"\n\n") and len(data) <= self._limit:
+        if not self._held and data.endswith(_BLANK) and len(data) <= self._limit:
+            if (
+                data.startswith(self.unwanted)
+                and data.count(b"\n") == _LINES
+                and b"\r" not in data
+            ):
+                self.skipped += len(data)
+                self._begun = True
+                return
             for marker in self.markers:
                 if marker in data:
                     break
             else:
                 self.skipped += len(data)
                 self._begun = True
+                return
+            plain = _plain(data)
+            if plain is not None:
+                self._begun = True
+                self.wanted += 1
+                self._take(plain)
                 return
         self._read(data)
 
@@ -125,7 +153,9 @@ class EventScanner:
         first, self._begun = not self._begun, True
         if len(event) > self._limit:
             self.oversized += 1
-        elif not any(marker in event for marker in self.markers):
+        elif event.startswith(self.unwanted) or not any(
+            marker in event for marker in self.markers
+        ):
             self.skipped += len(event)
         else:
             data = _data_of(
@@ -134,6 +164,23 @@ class EventScanner:
             if data is not None:
                 self.wanted += 1
                 self._take(data)
+
+
+def _plain(event: bytes) -> bytes | None:
+    """The data of one event in its usual form; None for every other.
+
+    That is a line of data and a blank line, with or without a line that names it before.
+    """
+    lines = event.count(b"\n")
+    if b"\r" in event:
+        usual = lines == event.count(b"\r") == _LINES - 1 and event[-4:] == _BLANK[1]
+        return event[6:-4] if usual and event.startswith(b"data: ") else None
+    if lines == _LINES - 1 and event.startswith(b"data: "):
+        return event[6:-2]
+    if lines == _LINES and event.startswith(b"event: "):
+        at = event.find(b"\ndata: ")
+        return event[at + 7 : -2] if at > 0 else None
+    return None
 
 
 def _data_of(event: bytes) -> bytes | None:

@@ -62,6 +62,14 @@ class ItemTests(SynchronousTestCase):
             for item in items:
                 cut_everywhere(self, b"[" + item + b"]", ([item], "", 0))
 
+    def test_many_strings_and_escapes_are_text(self) -> None:
+        """However many there are of them in one item."""
+        item = json.dumps([["]"] * 3000, {"a": '"' * 5000}, "\\" * 3001]).encode()
+        data = b"[" + item + b"," + item + b"]"
+        for cut_at in [0, 5, 1000, 12_000, 21_000, len(data) // 2]:
+            told = cut(data[:cut_at], data[cut_at:], limit=len(item))
+            self.assertEqual(told, ([item, item], "", 0))
+
     def test_elements_may_be_anything(self) -> None:
         """Numbers, strings, words and arrays are elements too."""
         data = b'[1 , "a,]\\"", null,[2,[]],-3.5e7,"" ]'

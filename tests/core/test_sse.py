@@ -12,10 +12,15 @@ LIMIT = 100
 Told = tuple[list[bytes], int, int, int]
 
 
-def scan(*pieces: bytes, markers: tuple[bytes, ...] = (), limit: int = LIMIT) -> Told:
+def scan(
+    *pieces: bytes,
+    markers: tuple[bytes, ...] = (),
+    limit: int = LIMIT,
+    unwanted: tuple[bytes, ...] = (),
+) -> Told:
     """The events of a stream that comes in these pieces, and the counts."""
     told: list[bytes] = []
-    scanner = EventScanner(told.append, markers, limit)
+    scanner = EventScanner(told.append, markers, limit, unwanted)
     for piece in pieces:
         scanner.feed(piece)
     return told, scanner.wanted, scanner.skipped, scanner.oversized
@@ -98,6 +103,18 @@ class MarkerTests(SynchronousTestCase):
             told = scan(data[:cut], data[cut:], markers=(b"nothing", b"usage"))
             self.assertEqual(told, ([b"usage"], 1, 3 * 13 + 9, 0))
 
+    def test_event_may_be_known_by_its_beginning(self) -> None:
+        """An event that begins like an unwanted one is passed over, marker or not."""
+        delta, done = b"event: delta\ndata: usage\n\n", b"event: done\ndata: usage\n\n"
+        data = delta + done + delta + delta
+        for pieces in [[delta, done, delta, delta], [delta + done, delta + delta]]:
+            for markers in [(), (b"usage",)]:
+                told = scan(*pieces, markers=markers, unwanted=(b"event: delta\n",))
+                self.assertEqual(told, ([b"usage"], 1, 3 * len(delta), 0))
+        for cut in range(len(data) + 1):
+            told = scan(data[:cut], data[cut:], unwanted=(b"event: delta\n",))
+            self.assertEqual(told, ([b"usage"], 1, 3 * len(delta), 0))
+
     def test_marker_may_be_in_any_line(self) -> None:
         """The name of an event can be what makes it wanted."""
         data = b"event: done\ndata: 1\n\n"
@@ -138,17 +155,27 @@ class CutTests(SynchronousTestCase):
         st.lists(st.sampled_from(PARTS), max_size=30).map(b"".join),
         st.lists(st.integers(0, 20), max_size=20),
         st.sampled_from([(), (b"usage",), (b"usage", b"a")]),
+        st.sampled_from([(), (b"data: usage", b"event: x")]),
     )
-    @example(b"data: a\n\n\ndata: usage\n\n", [10], (b"usage",))
+    @example(b"data: a\n\n\ndata: usage\n\n", [10], (b"usage",), ())
+    @example(b"event: x\ndata: a\r\rdata: usage\n\n", [10], (), (b"event: x",))
     def test_any_cut_gives_the_same(
-        self, data: bytes, sizes: list[int], markers: tuple[bytes, ...]
+        self,
+        data: bytes,
+        sizes: list[int],
+        markers: tuple[bytes, ...],
+        unwanted: tuple[bytes, ...],
     ) -> None:
         """Events and counts are the same byte by byte, in any pieces and in one."""
-        whole = scan(data, markers=markers)
-        each = scan(*[data[i : i + 1] for i in range(len(data))], markers=markers)
+
+        def scan_all(*pieces: bytes) -> Told:
+            return scan(*pieces, markers=markers, unwanted=unwanted)
+
+        whole = scan_all(data)
+        each = scan_all(*[data[i : i + 1] for i in range(len(data))])
         self.assertEqual(each, whole)
         pieces, rest = [], data
         for size in sizes:
             pieces.append(rest[:size])
             rest = rest[size:]
-        self.assertEqual(scan(*pieces, rest, markers=markers), whole)
+        self.assertEqual(scan_all(*pieces, rest), whole)

@@ -177,7 +177,7 @@ class AnswerCopy:
         self._over = True
         self.feed = _pass_over
         self._reading.skipped = self._skipped
-        record = self._reading.record
+        record = self._reading.speak()
         if record.usage is None:
             record.usage = header_usage(self._fields)
         record = self._reading.close("" if gap == NOT_JSON and record.usage else gap)

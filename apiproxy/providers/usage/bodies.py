@@ -291,7 +291,7 @@ class Document:
         items = Items(self._reading, _pass)
         items.feed(held)
         gap = items.end(whole)
-        if self._reading.record.usage is None and b'"embedding"' not in held[:EDGE]:
+        if self._reading.speak().usage is None and b'"embedding"' not in held[:EDGE]:
             self._reading.hear(len(held))
         return gap or ("" if whole else NOT_JSON)
 

@@ -9,11 +9,22 @@ from apiproxy.providers.usage.figures import count, first_of, inclusive
 from apiproxy.providers.usage.shapes import CachedDetails, Metadata, Modality
 
 
-def gemini_usage(told: Metadata) -> Usage | None:
-    """What was used; None if no figure says so."""
+def told_any(told: Metadata) -> bool:
+    """Whether there is a figure; Vertex begins with the kind of traffic alone."""
+    return (
+        first_of(
+            told.prompt_token_count,
+            told.candidates_token_count,
+            told.response_token_count,
+            told.thoughts_token_count,
+        )
+        is not None
+    )
+
+
+def gemini_usage(told: Metadata) -> Usage:
+    """What was used."""
     made = first_of(told.candidates_token_count, told.response_token_count)
-    if first_of(told.prompt_token_count, made, told.thoughts_token_count) is None:
-        return None
     thoughts = count(told.thoughts_token_count)
     tools = told.tool_use_prompt_tokens_details
     into = (told.prompt_tokens_details or []) + (tools or [])

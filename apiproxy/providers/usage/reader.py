@@ -16,7 +16,7 @@ from apiproxy.providers.usage.anthropic import anthropic_usage
 from apiproxy.providers.usage.bedrock import converse_usage, invocation_usage
 from apiproxy.providers.usage.copilot import with_breakdown
 from apiproxy.providers.usage.figures import larger
-from apiproxy.providers.usage.gemini import gemini_usage
+from apiproxy.providers.usage.gemini import gemini_usage, told_any
 from apiproxy.providers.usage.openai import is_openai, openai_usage
 from apiproxy.providers.usage.shapes import (
     Block,
@@ -68,13 +68,22 @@ class Reading:
     """A response that is being read.
 
     Attributes:
-        record: what is known so far. ``said`` is up to date when ``speak`` was called.
+        record: what is known so far; ``speak`` brings its figures up to date.
         demand: what was asked.
         deltas: events so far that said something.
         skipped: bytes of events that were not decoded.
     """
 
-    __slots__ = ("_heard", "_partial", "_size", "deltas", "demand", "record", "skipped")
+    __slots__ = (
+        "_heard",
+        "_metadata",
+        "_partial",
+        "_size",
+        "deltas",
+        "demand",
+        "record",
+        "skipped",
+    )
 
     def __init__(self, demand: Demand, stream_id: str = "", turn: int = 0) -> None:
         self.record = Record(stream_id=stream_id, turn=turn)
@@ -84,6 +93,7 @@ class Reading:
         self._heard = 0
         self._size = 0
         self._partial = False
+        self._metadata: Metadata | None = None
 
     def take(self, event: Event, size: int) -> bool:
         """Take the next event, or the whole document.
@@ -112,7 +122,10 @@ class Reading:
         self._heard += size
 
     def speak(self) -> Record:
-        """The record with ``said`` as it is now."""
+        """The record with its figures as they are now."""
+        if self._metadata is not None:
+            self.record.usage = gemini_usage(self._metadata)
+            self._metadata = None
         said = self._heard
         if self.skipped:
             share = self._heard / self._size if self._size else 1 / 16
@@ -228,7 +241,8 @@ class Reading:
     def take_metadata(self, told: Metadata) -> None:
         """Google's figures, which are sums so far."""
         self._name(None, None, told.service_tier or told.traffic_type)
-        self.record.usage = gemini_usage(told) or self.record.usage
+        if told_any(told):
+            self._metadata = told
 
     def _take_tokens(self, tokens: Tokens, sums: bool = False) -> None:
         """Take figures.

@@ -316,7 +316,7 @@ class SocketCopy:
         if turn is not None and turn.turn_complete:
             reading.record.stop = "interrupted" if turn.interrupted else "turn_complete"
             self._markers = ()
-        if reading.record.stop and reading.record.usage is not None:
+        if reading.record.stop and reading.speak().usage is not None:
             self._close(reading)
         elif reading.deltas == _SAMPLES:
             self._markers = (b"usageMetadata", b"turnComplete", b"turn_complete")

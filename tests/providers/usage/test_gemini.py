@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.usage import Usage
-from apiproxy.providers.usage.gemini import gemini_usage
+from apiproxy.providers.usage.gemini import gemini_usage, told_any
 from apiproxy.providers.usage.shapes import Metadata, Modality
 
 
@@ -32,4 +32,5 @@ class GeminiTests(SynchronousTestCase):
 
     def test_nothing_told_is_nothing(self) -> None:
         """Vertex begins streams with the kind of traffic alone."""
-        self.assertIsNone(gemini_usage(Metadata(traffic_type="ON_DEMAND")))
+        self.assertFalse(told_any(Metadata(traffic_type="ON_DEMAND")))
+        self.assertTrue(told_any(Metadata(thoughts_token_count=0)))

@@ -28,7 +28,7 @@ def read(*documents: object) -> Usage | None:
         event = read_event(data)
         if event is not None:
             reading.take(event, len(data))
-    return reading.record.usage
+    return reading.speak().usage
 
 
 def told(*documents: object) -> tuple[int, int, int, int, int]:

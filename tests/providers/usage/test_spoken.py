@@ -73,4 +73,4 @@ class WholeTests(SynchronousTestCase):
         nested: dict[str, Any] = {"text": "four"}
         for _ in range(20):
             nested = {"text": "a", "content": [nested]}
-        self.assertEqual(said(type="message", content=[nested]), 6)
+        self.assertEqual(said(type="message", content=[nested]), 4)
