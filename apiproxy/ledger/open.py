@@ -21,6 +21,7 @@ from apiproxy.ledger.memory import MemoryLedger
 from apiproxy.ledger.redis import RedisAccess, RedisLedger
 from apiproxy.ledger.rules import Bounds, Store
 from apiproxy.ledger.sqlite import SqliteLedger
+from apiproxy.policy.ledger import LedgerUnavailable
 
 FILE = "ledger.sqlite"
 """The name of the database in a folder of state."""
@@ -31,7 +32,7 @@ _PORT = 6379
 class Threads(IReactorFromThreads, IReactorTime):
     """What an open ledger needs of a reactor."""
 
-    def getThreadPool() -> ThreadPool:  # type: ignore[misc]
+    def getThreadPool() -> ThreadPool:
         """Where it does what takes long."""
 
 
@@ -118,6 +119,13 @@ def _access(url: SplitResult, timeout: float) -> RedisAccess:
     )
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerUnavailable(str(error)) from error
+
+
 def open_ledger(
     where: Place,
     reactor: Threads,
@@ -145,7 +153,7 @@ def open_ledger(
             that is away now is no error; it is connected to when it is there.
     """
     if isinstance(where, InFolder):
-        where.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(where.folder)
         return SqliteLedger(
             where.folder / FILE,
             clock=reactor,
