@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -110,6 +110,7 @@ class RedisLedger:
         self._base = access.base
         self._lease = access.lease
         self._scripts = scripts(bounds or Bounds())
+        self._closed = False
         self._owed: dict[str, tuple[Script, tuple[_Word, ...]]] = {}
         self._line = RedisLine(
             endpoint,
@@ -205,11 +206,13 @@ class RedisLedger:
 
     def close(self) -> Deferred[None]:
         """Tell what is owed, count what is under way at what was set aside, and let go."""
+        if self._closed:
+            return succeed(None)
+        self._closed = True
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        if self._renewing.running:
-            self._renewing.stop()
+        self._renewing.stop()
         try:
             await self._pay()
             await self._run(self._scripts.leave)

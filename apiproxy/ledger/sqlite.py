@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -124,6 +124,7 @@ class SqliteLedger:
         self._aside = aside
         self._bounds = bounds or Bounds()
         self._full_until: dict[str, float] = {}
+        self._closed = False
         self._commits = 0
         self._settled = 0
         self._syncing: Deferred[None] | None = None
@@ -255,8 +256,7 @@ class SqliteLedger:
             _log.warn("the ledger could not be swept: {error}", error=error)
 
     async def _close(self) -> None:
-        if self._looking.running:
-            self._looking.stop()
+        self._looking.stop()
         try:
             self._presume(self._owner)
             await self.sync()
@@ -267,6 +267,9 @@ class SqliteLedger:
 
     def close(self) -> Deferred[None]:
         """Count what is still under way at what was set aside, sync, and let go."""
+        if self._closed:
+            return succeed(None)
+        self._closed = True
         return Deferred.fromCoroutine(self._close())
 
     def _let_go(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -83,7 +84,7 @@ class Redis:
         """Send it a signal, such as ``STOP`` and ``CONT``."""
         if self.running:
             assert self._process is not None
-            self._process.signalProcess(name)
+            self._process.signalProcess(int(signal.Signals[f"SIG{name}"]))
 
     async def restart(self) -> None:
         """Start it again, with what it has kept."""
