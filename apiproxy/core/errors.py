@@ -16,24 +16,24 @@
     │   ├── NotConfigured             403  provider_not_configured
     │   ├── Overloaded                503  too_many_exchanges
     │   ├── ShuttingDown              503  shutting_down
-    │   ├── InternalError             500  internal_error
-    │   └── PolicyRefusal             a rule or a budget that was set here says no
-    │       ├── TokensExceeded        403  effective_tokens_limit_exceeded
-    │       ├── RunsExceeded          429  max_runs_exceeded
-    │       ├── MissesExceeded        403  max_cache_misses_exceeded
-    │       ├── DenialsExceeded       403  permission_denied_limit_exceeded
-    │       ├── CreditsExceeded       403  ai_credits_limit_exceeded
-    │       ├── MultiplierExceeded    400  model_multiplier_cap_exceeded
-    │       ├── MultiplierUnknown     400  model_multiplier_cap_unverifiable
-    │       ├── ModelRetired          400  retired_model
-    │       ├── ModelRefused          403  model_policy_violation
-    │       ├── PriceUnknown          400  unknown_model_ai_credits
-    │       ├── BodyUnreadable        400  body_unreadable
-    │       ├── RateLimited           429  rate_limited
-    │       ├── BudgetReserved        429  budget_reserved
-    │       ├── QueueTimeout          503  queue_timeout
-    │       ├── LedgerAway            503  ledger_unavailable
-    │       └── StoppedByOperator     403  stopped_by_operator
+    │   └── InternalError             500  internal_error
+    ├── PolicyRefusal                 a rule or a budget that was set here says no
+    │   ├── TokensExceeded            403  effective_tokens_limit_exceeded
+    │   ├── RunsExceeded              403  max_runs_exceeded
+    │   ├── MissesExceeded            403  max_cache_misses_exceeded
+    │   ├── DenialsExceeded           403  permission_denied_limit_exceeded
+    │   ├── CreditsExceeded           403  ai_credits_limit_exceeded
+    │   ├── MultiplierExceeded        400  model_multiplier_cap_exceeded
+    │   ├── MultiplierUnknown         400  model_multiplier_cap_unverifiable
+    │   ├── ModelRetired              400  retired_model
+    │   ├── ModelRefused              403  model_policy_violation
+    │   ├── PriceUnknown              400  unknown_model_ai_credits
+    │   ├── BodyUnreadable            400  body_unreadable
+    │   ├── RateLimited               429  rate_limited
+    │   ├── BudgetReserved            429  budget_reserved
+    │   ├── QueueTimeout              503  queue_timeout
+    │   ├── LedgerAway                503  ledger_unavailable
+    │   └── StoppedByOperator         403  stopped_by_operator
     ├── EgressFault                   what the egress proxy (Squid) did
     │   ├── EgressDenied              403  egress_denied
     │   ├── EgressAuthRequired        502  egress_auth_required
@@ -192,7 +192,7 @@ class InternalError(OurFault):
     """A bug of ours, contained to this exchange; the log has the traceback."""
 
 
-class PolicyRefusal(OurFault):
+class PolicyRefusal(ProxyError):
     """A rule or a budget that was set here says no.
 
     Where waiting cannot help the status is one after which SDKs send nothing more; the
@@ -210,10 +210,12 @@ class TokensExceeded(PolicyRefusal):
 
 
 class RunsExceeded(PolicyRefusal):
-    """As many requests were answered as there may be."""
+    """As many requests were answered as there may be.
 
-    status, code = 429, "max_runs_exceeded"
-    kind = "max_runs_exceeded"
+    The older sidecar says 429, and there are clients that try again at every 429.
+    """
+
+    code = kind = "max_runs_exceeded"
     default = "Maximum number of runs exceeded; see APIPROXY_MAX_RUNS."
 
 

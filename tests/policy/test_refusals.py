@@ -40,7 +40,7 @@ class TerminalTests(SynchronousTestCase):
                 "runs",
                 5,
                 5,
-                429,
+                403,
                 "max_runs_exceeded",
                 {"invocation_count": 5, "max_runs": 5},
             ),
