@@ -54,6 +54,7 @@ MINUTE = Window("per_minute", "rpm", 1, "requests per minute")
 HOUR = Window("per_hour", "rph", 60, "requests per hour")
 BYTES = Window("per_minute_bytes", "bytes_pm", 1, "bytes per minute")
 WINDOWS = (MINUTE, HOUR, BYTES)
+_BYTES: Final = WINDOWS.index(BYTES)
 
 SHORT = {window.name: window.short for window in WINDOWS}
 """For the log: ``RateLimited.details["window"]`` to the type of the limit."""
@@ -131,7 +132,7 @@ class RateLimits:
     def charge(self, provider: str, size: int) -> None:
         """Count bytes of a body without a length, or of a WebSocket, as they pass."""
         if self._counts_bytes:
-            self._add(provider, WINDOWS.index(BYTES), self._seconds(), size)
+            self._add(provider, _BYTES, self._seconds(), size)
 
     def state(self) -> dict[str, dict[str, object]]:
         """What ``/health`` shows: the limits of each provider that was asked."""

@@ -11,12 +11,16 @@ from apiproxy.policy.rules import Weighing
 ONE = 1_000_000
 """A multiplier of 1."""
 
+_MOST_NAMES = 1024
+"""Names whose multiplier is remembered; agents may make up any number of them."""
+
 
 class Weights:
     """Weighs tokens by kind and model."""
 
     def __init__(self, weighing: Weighing) -> None:
         self._weighing = weighing
+        self._known: dict[str, int | None] = {}
         self._multipliers = {
             name.lower(): multiplier
             for name, multiplier in weighing.multipliers.items()
@@ -28,11 +32,15 @@ class Weights:
         The multiplier of the name itself, in any case, else of its plain form, else of the
         longest name that it continues after a dash.
         """
+        if not self._multipliers:
+            return None
         name = model[:LONGEST].lower()
-        for form in (name, plain(model)):
-            if (multiplier := self._longest(form)) is not None:
-                return multiplier
-        return None
+        if name not in self._known:
+            if len(self._known) >= _MOST_NAMES:
+                self._known.clear()
+            forms = (self._longest(form) for form in (name, plain(name)))
+            self._known[name] = next((one for one in forms if one is not None), None)
+        return self._known[name]
 
     def exact(self, model: str) -> int | None:
         """What is said of just this name, in millionths; None if nothing is."""

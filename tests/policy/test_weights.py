@@ -40,6 +40,13 @@ class WeightTests(SynchronousTestCase):
         self.assertEqual(weights.exact("gpt-5-MINI"), ONE // 4)
         self.assertIsNone(weights.exact("gpt-5-nano"))
 
+    def test_made_up_names_do_not_fill_the_memory(self) -> None:
+        """However many an agent sends."""
+        weights = Weights(Weighing(multipliers=MULTIPLIERS))
+        for number in range(2100):
+            weights.multiplier(f"gpt-5-{number}")
+        self.assertLessEqual(len(weights._known), 1024)
+
     def test_weights_are_rounded_up(self) -> None:
         """A thousandth is the least there is."""
         weights = Weights(Weighing(default_multiplier=1))
