@@ -5,15 +5,24 @@ delivered once, and only the highest that is due: who hears at 96 % need not hea
 counts as delivered when the request that carries it has left; a request that was refused after
 all gives it back. While one request carries a sentence, another one does not.
 
-Where the sentence goes is an ``Edit`` of the body, which the wire applies to the bytes, so
-that everything else stays as it is.
+Where the sentence goes is an ``Edit`` of the body, which is applied to its bytes, so that
+everything else stays as it is.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
 
+from apiproxy.core.splice import (
+    Span,
+    SpliceError,
+    find,
+    insert_item,
+    insert_member,
+    replace,
+)
 from apiproxy.policy.ledger import Entry, Standing
 from apiproxy.policy.rules import Steering
 
@@ -21,9 +30,6 @@ Kind = Literal["time", "token"]
 
 Shape = Literal["chat", "responses", "messages", "gemini"]
 """The kinds of request body: OpenAI's two, Anthropic's and Google's."""
-
-Step = str | int
-"""A member's name, or the index of an item."""
 
 THRESHOLDS = (80, 90, 95, 99)
 
@@ -148,15 +154,35 @@ class Edit(Struct, frozen=True):
 
     Attributes:
         how: ``set`` gives the member at the path this value, and adds it where there is
-            none; ``insert`` puts the value before the item at the path, or at the end if
-            its index is the length; ``append`` adds the value, text, to the string there.
-        path: from the top of the body.
+            none; ``insert`` puts the value into the array at the path; ``append`` adds the
+            value, text, to the string there.
+        path: the keys that lead there from the outermost object.
         value: what JSON can say.
+        index: how many items stand before one that is inserted.
     """
 
     how: Literal["set", "insert", "append"]
-    path: tuple[Step, ...]
+    path: tuple[str, ...]
     value: object
+    index: int = 0
+
+    def apply(self, body: bytes) -> bytes:
+        """The body with this change; all other bytes stay as they are.
+
+        Raises:
+            SpliceError: the body is not the one that this was made for.
+        """
+        value = json.dumps(self.value).encode()
+        if self.how == "insert":
+            return insert_item(body, self.path, self.index, value)
+        span = find(body, self.path)
+        if self.how == "set" and span is None:
+            return insert_member(body, self.path[:-1], self.path[-1], value)
+        if span is None:
+            raise SpliceError("no such string")
+        if self.how == "set":
+            return replace(body, span, value)
+        return replace(body, Span(span.end - 1, span.end - 1), value[1:-1])
 
 
 # Any: a body is whatever the agent has sent; every step looks at what it has got.
@@ -164,7 +190,7 @@ Body = Mapping[str, Any]
 
 
 def place(
-    shape: Shape, body: Body, text: str, within: tuple[Step, ...] = ()
+    shape: Shape, body: Body, text: str, within: tuple[str, ...] = ()
 ) -> Edit | None:
     """Where a sentence goes in a request.
 
@@ -172,7 +198,7 @@ def place(
         shape: of the request.
         body: its JSON object.
         text: the sentence.
-        within: the path of that object, where it is not the whole body.
+        within: the keys that lead to that object, where it is not the whole body.
 
     Returns:
         None if there is no place for it.
@@ -180,7 +206,7 @@ def place(
     edit = _PLACES[shape](body, text)
     if edit is None:
         return None
-    return Edit(edit.how, (*within, *edit.path), edit.value)
+    return Edit(edit.how, (*within, *edit.path), edit.value, edit.index)
 
 
 def _chat(body: Body, text: str) -> Edit | None:
@@ -188,8 +214,12 @@ def _chat(body: Body, text: str) -> Edit | None:
     messages = body.get("messages")
     if not isinstance(messages, list):
         return None
-    at = _after_system(messages)
-    return Edit("insert", ("messages", at), {"role": "system", "content": text})
+    return Edit("insert", ("messages",), _said(text), _after_system(messages))
+
+
+def _said(text: str) -> dict[str, str]:
+    """A message of the system."""
+    return {"role": "system", "content": text}
 
 
 def _after_system(items: list[Any]) -> int:
@@ -208,8 +238,7 @@ def _responses(body: Body, text: str) -> Edit | None:
     if isinstance(instructions, str):
         return Edit("append", ("instructions",), f"\n\n{text}")
     if isinstance(items, list):
-        at = _after_system(items)
-        return Edit("insert", ("input", at), {"role": "system", "content": text})
+        return Edit("insert", ("input",), _said(text), _after_system(items))
     if instructions is None and body.get("prompt") is None:
         return Edit("set", ("instructions",), text)
     return None
@@ -222,7 +251,7 @@ def _messages(body: Body, text: str) -> Edit | None:
         return Edit("append", ("system",), f"\n\n{text}")
     if isinstance(system, list):
         block = {"type": "text", "text": text}
-        return Edit("insert", ("system", len(system)), block)
+        return Edit("insert", ("system",), block, len(system))
     return Edit("set", ("system",), text)
 
 
@@ -236,7 +265,7 @@ def _gemini(body: Body, text: str) -> Edit | None:
         return Edit("set", (name,), {"parts": [part]})
     parts = instruction.get("parts")
     if isinstance(parts, list):
-        return Edit("insert", (name, "parts", len(parts)), part)
+        return Edit("insert", (name, "parts"), part, len(parts))
     if isinstance(parts, dict):  # protobuf's JSON takes one for a list of one
         return Edit("set", (name, "parts"), [parts, part])
     return Edit("set", (name, "parts"), [part])

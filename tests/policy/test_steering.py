@@ -1,10 +1,12 @@
 """Tests of ``apiproxy.policy.steering``."""
 
+import json
 from typing import Any
 
 from hypothesis import given, strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from apiproxy.core.splice import SpliceError
 from apiproxy.policy.ledger import Entry, Standing
 from apiproxy.policy.rules import Steering
 from apiproxy.policy.steering import Body, Edit, Shape, Warnings, most_used, place
@@ -105,26 +107,9 @@ class UsedTests(SynchronousTestCase):
 
 
 def applied(body: Body, edit: Edit | None) -> Any:
-    """The body after an edit, as plain Python does it."""
-    copy: Any = {"body": _copied(body)}
-    if edit is not None:
-        *path, last = ("body", *edit.path)
-        target = copy
-        for step in path:
-            target = target[step]
-        if edit.how == "insert":
-            target.insert(last, edit.value)
-        else:
-            target[last] = (
-                edit.value if edit.how == "set" else target[last] + edit.value
-            )
-    return copy["body"]
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copied(each) for key, each in value.items()}
-    return [_copied(each) for each in value] if isinstance(value, list) else value
+    """The body after an edit of its bytes."""
+    data = json.dumps(body).encode()
+    return json.loads(data if edit is None else edit.apply(data))
 
 
 USER, SYSTEM = {"role": "user"}, {"role": "system", "content": "s"}
@@ -201,6 +186,25 @@ class PlaceTests(SynchronousTestCase):
         """A request may be part of something larger."""
         edit = place("messages", {}, "T", within=("response",))
         self.assertEqual(edit, Edit("set", ("response", "system"), "T"))
+
+    def test_nothing_else_changes(self) -> None:
+        """Not a byte, whatever white space and numbers there are."""
+        body = b'{ "system" :"a\\u00e9\\\\" , "x":1.0e2,  "x":[ ] }'
+        edit = place("messages", json.loads(body), 'T"')
+        assert edit is not None
+        self.assertEqual(
+            edit.apply(body),
+            b'{ "system" :"a\\u00e9\\\\\\n\\nT\\"" , "x":1.0e2,  "x":[ ] }',
+        )
+
+    def test_an_edit_of_another_body_is_noticed(self) -> None:
+        """Nothing is put where it does not belong."""
+        for edit in (
+            Edit("append", ("system",), "T"),
+            Edit("insert", ("messages",), "T", 5),
+            Edit("set", ("a", "b"), "T"),
+        ):
+            self.assertRaises(SpliceError, edit.apply, b'{"messages":[]}')
 
     @STEADY
     @given(
