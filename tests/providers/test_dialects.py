@@ -110,6 +110,29 @@ class DialectTests(SynchronousTestCase):
             },
         )
 
+    def test_an_error_with_a_name_of_its_own(self) -> None:
+        """The name is the type, and figures stand beside the message, in every dialect."""
+        error = errors.TokensExceeded(details={"max_effective_tokens": 1000})
+        for name in DIALECTS:
+            found = rendered(name, error)["error"]
+            self.assertEqual(found["type"], "effective_tokens_limit_exceeded", name)
+            self.assertEqual(found["max_effective_tokens"], 1000)
+            self.assertEqual(found["message"], error.message)
+        self.assertEqual(
+            rendered("gemini", error)["error"]["status"], "PERMISSION_DENIED"
+        )
+        self.assertEqual(
+            rendered("openai", errors.RateLimited())["error"]["type"],
+            "rate_limit_error",
+        )
+
+    def test_figures_need_no_name(self) -> None:
+        """Then the type is that of the status."""
+        error = errors.BudgetReserved(details={"retry_after": 5})
+        for name, kind in (("openai", "rate_limit_error"), ("gemini", None)):
+            found = rendered(name, error)["error"]
+            self.assertEqual((found["retry_after"], found.get("type")), (5, kind))
+
     def test_every_error_can_be_rendered_by_everyone(self) -> None:
         """Whatever happens, the body is JSON with the message in it."""
         for name in DIALECTS:
