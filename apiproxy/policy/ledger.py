@@ -114,6 +114,12 @@ class Ledger(Protocol):
     def extend(self, id: str, entries: Sequence[Entry]) -> Later[Shortage | None]:
         """Set more aside for a claim under way, in any case; tell the first cap crossed."""
 
+    def reaches(self, entries: Sequence[Entry]) -> Later[Shortage | None]:
+        """Tell the first cap that is reached by what is spent and these amounts together.
+
+        Nothing is changed, and what is reserved does not count.
+        """
+
     def settle(self, id: str, spent: Sequence[Entry]) -> Later[None]:
         """Write down what was spent and give back what was set aside; once for each claim.
 

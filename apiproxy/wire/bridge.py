@@ -29,11 +29,13 @@ from apiproxy.core.frames import (
 from apiproxy.core.limits import Deadlines
 from apiproxy.wire.atonce import sender
 from apiproxy.wire.transport import Transport, transport_of
+from apiproxy.wire.turns import Turns
 from apiproxy.wire.watch import Stall, Watch
 
 GOING_AWAY = 1001
 TOO_BIG = 1009
 INTERNAL = 1011
+POLICY = 1008
 
 _CLOSING_SECONDS = 10.0
 """How long a side may take to hang up after the other is gone."""
@@ -53,6 +55,7 @@ class End(Protocol):
         heard: bytes that came from here.
         passed: bytes that were handed on to the other side.
         full: whether this side does not read as fast as the other sends.
+        tap: where what comes from here goes instead of to the other side.
         gone: whether its connection is lost, or cut by us.
         closed_first: whether the first Close of the two came from here.
         spoke_last: whether the last bytes of the two came from here.
@@ -60,6 +63,7 @@ class End(Protocol):
 
     other: "End"
     write: Callable[[bytes], None]
+    tap: Callable[[bytes], None] | None = None
 
     def __init__(
         self, limit: int, mask: Callable[[], bytes], lost: Callable[[], None]
@@ -82,6 +86,7 @@ class End(Protocol):
         self._lost = lost
         self._too_big: Callable[[], None] = lambda: None
         self._deaf = False
+        self._held = False
         self._hanging_up = False
         self._silence = Stall()
         self._pinged = 0
@@ -120,7 +125,10 @@ class End(Protocol):
         self.passed += len(data)
         if self.scanner.closed and not self.other.scanner.closed:
             self.closed_first = True
-        self.other.write(data)
+        if self.tap is None:
+            self.other.write(data)
+        else:
+            self.tap(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """This side is gone."""
@@ -137,11 +145,22 @@ class End(Protocol):
         self.full = False
         if self._hanging_up:
             self.hang_up()
-        else:
+        elif not self.other._held:
             self.other.line.resumeProducing()
 
     def stopProducing(self) -> None:
         """The connection is being lost, which ``connectionLost`` will tell."""
+
+    def hold(self) -> None:
+        """Read no more from here for now, whatever the other side can take."""
+        self._held = True
+        self.line.pauseProducing()
+
+    def release(self) -> None:
+        """Read on."""
+        self._held = False
+        if not self.gone and not self.other.full:
+            self.line.resumeProducing()
 
     # What we say of our own accord.
 
@@ -229,9 +248,15 @@ class Bridge:
         self._stall = Stall()
         self._closing = False
         self._draining = False
+        self._turns: Turns | None = None
 
     def open(
-        self, agent: Transport, upstream: Transport, up: bytes, down: bytes
+        self,
+        agent: Transport,
+        upstream: Transport,
+        up: bytes,
+        down: bytes,
+        turns: Turns | None = None,
     ) -> None:
         """Begin to pass bytes.
 
@@ -240,7 +265,11 @@ class Bridge:
             upstream: the provider's.
             up: what the agent has sent behind its request.
             down: what the provider has sent behind its 101.
+            turns: stands in both directions; None if nobody does.
         """
+        if turns is not None:
+            self._turns = turns
+            self._agent.tap, self._upstream.tap = turns.from_agent, turns.from_upstream
         self._watch.add(self)
         self._bridges.add(self)
         self._upstream.join(upstream, self._agent, self._refuse_size)
@@ -311,6 +340,40 @@ class Bridge:
             codes = (code, first.scanner.close_code, first.other.scanner.close_code)
             exchange.close_code = next((c for c in codes if c is not None), None)
             exchange.close(error)
+            if self._turns is not None:
+                self._turns.end(error)
+
+    # What turns may do.
+
+    def to_agent(self, data: bytes) -> None:
+        """Send bytes to the agent."""
+        if not self._agent.gone:
+            self._agent.write(data)
+
+    def to_upstream(self, data: bytes) -> None:
+        """Send bytes to the provider."""
+        if not self._upstream.gone:
+            self._upstream.write(data)
+
+    @property
+    def may_speak(self) -> bool:
+        """Whether what was sent to the agent ends between messages."""
+        return self._upstream.scanner.between_messages
+
+    def hold(self) -> None:
+        """Read no more of the agent for now."""
+        self._agent.hold()
+
+    def release(self) -> None:
+        """Read on."""
+        self._agent.release()
+
+    def stop(self, error: ProxyError) -> None:
+        """End it now, and say why where the provider's clients would hear it."""
+        if self._turns is not None:
+            self._turns.stop(error)
+        else:
+            self.close(POLICY, error.code.encode("ascii"), error)
 
     # Deadlines.
 

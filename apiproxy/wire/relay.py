@@ -16,6 +16,11 @@ trip. As long as nothing of the answer was heard, and ``_body`` still holds all 
 which it does for a few seconds, the request is sent again, once, on a fresh line. Nothing
 else is ever sent twice.
 
+A ``Passage`` reads a copy of the answer, behind the agent's back: payload is written first
+and looked at then. It may say that a budget is used up; then a stream ends where an event
+ends, with the error event that the agent's SDK understands, and upstream is told nothing more
+than that we hang up.
+
 Whatever ends it badly, ``_finish`` acts once: the line is given up, the agent gets an error
 answer if it has got nothing yet, and is cut off if it has got a part.
 """
@@ -40,6 +45,7 @@ from apiproxy.core.head import CHUNKED, UNTIL_CLOSE
 from apiproxy.core.headers import Special, join
 from apiproxy.core.values import Answer, Ask, Fields
 from apiproxy.wire.failures import translate_dial
+from apiproxy.wire.passage import Passage
 from apiproxy.wire.request import AgentRequest
 from apiproxy.wire.route import Route
 from apiproxy.wire.upstream import UpstreamLine
@@ -63,6 +69,9 @@ class Relay:
         self, route: Route, request: AgentRequest, exchange: Exchange, ask: Ask
     ) -> None:
         self._route = route
+        self._passage: Passage | None = None
+        self._reader: Passage | None = None
+        self._cutting: ProxyError | None = None
         self._request = request
         self._channel = request.channel
         self._ask = ask
@@ -75,22 +84,38 @@ class Relay:
         self._head_sent = False
         self._sent_at = 0.0
         self._retried = False
-        self._request_chunked = request.length == CHUNKED
+        self._length = request.length
         self._answer_chunked = False
+        self._ends_itself = False
         self._answer_head = b""
         self._upstream_full = False
         self._stall = Stall()
         self.exchange = exchange
 
-    def start(self) -> None:
-        """Send the request on its way."""
-        if self._request.length > self._route.limits.body:
+    def start(self, passage: Passage | None = None) -> None:
+        """Send the request on its way, while its body comes in."""
+        self._passage = passage
+        if self._length > self._route.limits.body:
             self._finish(BodyTooLarge())
             return
         self._request.server = self
         first = self._channel.take_first_body()
         if first:
             self.body_data(first)
+        self._depart()
+
+    def start_whole(self, body: bytes, passage: Passage | None) -> None:
+        """Send the request on its way; this is its body, and all of it."""
+        self._passage = passage
+        if self._length or body:
+            self._length = len(body)
+        self._request.server = self
+        if body:
+            self.body_data(body)
+        self._depart()
+
+    def _depart(self) -> None:
+        """Take a line, or dial one."""
         line = self._route.pool.take()
         if line is None:
             self._dial()
@@ -190,10 +215,10 @@ class Relay:
 
     def _framing(self) -> bytes:
         """The lines that say how the request goes on after its head."""
-        if self._request_chunked:
+        if self._length == CHUNKED:
             return b"Transfer-Encoding: chunked\r\n"
-        if self._request.length or b"content-length" in self._request.special:
-            return b"Content-Length: %d\r\n" % self._request.length
+        if self._length or b"content-length" in self._request.special:
+            return b"Content-Length: %d\r\n" % self._length
         return b""
 
     # What the agent's channel tells.
@@ -204,7 +229,7 @@ class Relay:
         if self.exchange.bytes_up > self._route.limits.body:
             self._finish(BodyTooLarge())
             return
-        data = chunk(payload) if self._request_chunked else payload
+        data = chunk(payload) if self._length == CHUNKED else payload
         if self._body is not None:
             self._keep(self._body, data)
         if self._line is not None:
@@ -244,7 +269,7 @@ class Relay:
             self._end_request()
 
     def _end_request(self) -> None:
-        if self._request_chunked:
+        if self._length == CHUNKED:
             self._send(LAST_CHUNK)
         if self._line is not None:
             self._line.end_request()
@@ -298,12 +323,23 @@ class Relay:
             self._ask = structs.replace(self._ask, fields=[])
             self._request.forget_lines()
         self.exchange.answer(answer)
+        self._ends_itself = length in (CHUNKED, UNTIL_CLOSE)
         self._answer_head = self._request.make_head(
             answer.status, answer.reason, fields
         )
+        if self._passage is not None:
+            self._reader = self._passage.answered(answer, self._cut)
 
     def answer_data(self, payload: bytes) -> None:
-        """Payload of the answer, straight on."""
+        """Payload of the answer, straight on; then it is looked at."""
+        if self._cutting is not None:
+            self._end_at_event(payload, self._cutting)
+            return
+        self._pass_on(payload)
+        if self._reader is not None:
+            self._reader.feed(payload)
+
+    def _pass_on(self, payload: bytes) -> None:
         self.exchange.bytes_down += len(payload)
         if self._answer_chunked:
             payload = b"%x\r\n%b\r\n" % (len(payload), payload)
@@ -325,7 +361,7 @@ class Relay:
             tail += LAST_CHUNK
         if tail:
             self._channel.write(tail)
-        self.exchange.close()
+        self._end(None)
         self._channel.end_answer()
 
     def answer_switched(self, answer: Answer, special: Special, rest: bytes) -> None:
@@ -353,10 +389,56 @@ class Relay:
 
     # The end.
 
+    def stop(self, error: ProxyError) -> None:
+        """End it now; a stream says why, if it is between two events."""
+        if self._passage is not None:
+            self._cut(error)
+        self._finish(error)
+
+    def _cut(self, error: ProxyError) -> None:
+        """A stream must not go on: end it where an event ends, which may be here."""
+        if self.exchange.phase is not ANSWERING or self._cutting is not None:
+            return
+        assert self._passage is not None
+        self._cutting = error
+        if self._passage.between_events:
+            self._end_stream(error)
+
+    def _end_at_event(self, payload: bytes, error: ProxyError) -> None:
+        assert self._passage is not None
+        at = self._passage.event_end(payload)
+        self._pass_on(payload if at is None else payload[:at])
+        if at is not None:
+            self._end_stream(error)
+
+    def _end_stream(self, error: ProxyError) -> None:
+        """Say why in the dialect of the stream, and end the answer in order."""
+        assert self._passage is not None
+        ending = self._passage.ending(error)
+        if ending is None or not self._ends_itself or self._line is None:
+            self._finish(error)
+            return
+        line, self._line = self._line, None
+        line.abort()
+        self._pass_on(ending)
+        if self._answer_chunked:
+            self._channel.write(LAST_CHUNK)
+        self._end(error)
+        self._channel.end_answer()
+
+    def _end(self, error: ProxyError | None, status: int = 0) -> bool:
+        """The story is over; False if it was before."""
+        if not self.exchange.close(error, status):
+            return False
+        if self._passage is not None:
+            self._passage.end(error)
+            self._reader = None
+        return True
+
     def _finish(self, error: ProxyError) -> None:
         """End badly; only the first call counts."""
         answered = self.exchange.phase >= ANSWERING
-        if not self.exchange.close(error, self._error_status(error)):
+        if not self._end(error, self._error_status(error)):
             return
         self._drop_body()
         line, self._line = self._line, None

@@ -18,6 +18,7 @@ from apiproxy.core.headers import request_id
 from apiproxy.core.memo import Memo
 from apiproxy.core.target import split_target, upstream_target
 from apiproxy.core.values import Ask
+from apiproxy.wire.entrance import Entrance
 from apiproxy.wire.relay import Relay
 from apiproxy.wire.request import AgentRequest
 from apiproxy.wire.route import Route
@@ -75,13 +76,25 @@ class ProviderResource(ReverseProxyResource):
         try:
             refusal = self._refusal(route, exchange, ask)
             if refusal is None:
-                relay.start()
+                self._begin(route, request, ask, relay)
             else:
                 relay.refuse(refusal)
         except Exception as error:
             route.complain("an exchange could not begin", error)
             relay.refuse(InternalError())
         return NOT_DONE_YET
+
+    def _begin(
+        self, route: Route, request: AgentRequest, ask: Ask, relay: Relay
+    ) -> None:
+        """Send it on its way, or to those who have to see it whole."""
+        metering = route.metering
+        if metering is None:
+            relay.start()
+        elif metering.holds:
+            Entrance(route, metering, request, ask, relay).start()
+        else:
+            relay.start(metering.passage(relay.exchange, ask))
 
     def _refusal(self, route: Route, exchange: Exchange, ask: Ask) -> ProxyError | None:
         """Why this must not leave, or None."""

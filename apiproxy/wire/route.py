@@ -17,6 +17,7 @@ from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Fields
 from apiproxy.providers.base import Provider
 from apiproxy.wire.bridge import Bridge
+from apiproxy.wire.metering import Metering
 from apiproxy.wire.pool import Pool
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.websocket import Handshakes
@@ -42,6 +43,7 @@ class Route:
         handshakes: opens WebSockets.
         complain: told of bugs.
         census: counts what is under way, on all routes; also one of the observers.
+        metering: lets requests pass and keeps the books; None where nobody counts.
         retried: told of each exchange that needs a second line.
         draining: whether we are about to stop.
         bridges: the open WebSockets.
@@ -62,6 +64,7 @@ class Route:
     handshakes: Handshakes
     complain: Complain
     census: Crowd
+    metering: Metering | None = None
     retried: Callable[[], None] = lambda: None
     draining: bool = field(default=False, init=False)
     bridges: set[Bridge] = field(factory=set, init=False)

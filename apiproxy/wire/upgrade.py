@@ -70,6 +70,21 @@ class Upgrade(Relay):
             upstream.abortConnection()
             self._finish(InternalError())
 
+    def _turns(self, special: Special, bridge: Bridge) -> Turns | None:
+        """Who follows the conversation; nobody, if no model takes part in it."""
+        metering = self._route.metering
+        if metering is None or not metering.follows(self._ask):
+            return None
+        return Turns(
+            metering,
+            self.exchange,
+            bridge,
+            agreed_deflate(special),
+            self._route.limits.message,
+            lambda: self._route.random(4),
+            self._route.complain,
+        )
+
     def _agreed_protocol(self, special: Special) -> bytes | None:
         """The subprotocol that upstream chose, which must be one that was offered."""
         agreed = special.get(b"sec-websocket-protocol", [])
@@ -105,6 +120,6 @@ class Upgrade(Relay):
             route.bridges,
             route.census.agent_left,
         )
-        bridge.open(agent, upstream, up, down)
+        bridge.open(agent, upstream, up, down, self._turns(special, bridge))
         if route.draining:
             bridge.drain()
