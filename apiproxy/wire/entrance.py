@@ -18,6 +18,7 @@ from apiproxy.core.errors import (
     Overloaded,
     ProxyError,
 )
+from apiproxy.core.exchange import Exchange
 from apiproxy.core.values import Ask
 from apiproxy.wire.metering import Entered, Metering
 from apiproxy.wire.relay import Relay
@@ -145,7 +146,7 @@ class Entrance:
         self._refuse(error)
 
     @property
-    def exchange(self) -> object:
+    def exchange(self) -> Exchange:
         """Its story."""
         return self._relay.exchange
 

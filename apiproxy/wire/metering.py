@@ -9,33 +9,43 @@ there is nothing to wait for, and a passage only counts.
 
 While a response runs its claim grows with it, and the one that crosses a cap is told to end.
 The ledger may be on another host, so what is asked of it may be known later; with a ledger at
-hand all of it happens at once. What cannot be written down now because the ledger is away is
-tried again until it can: no count is lost, unless the process is.
+hand all of it happens at once.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from attrs import frozen
-from msgspec import structs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
-from apiproxy.core.errors import AgentGone, LedgerAway, ProxyError, QueueTimeout
-from apiproxy.core.exchange import ASKED, Complain, Exchange
+from apiproxy.core.errors import LedgerAway, ProxyError
+from apiproxy.core.exchange import Exchange
 from apiproxy.core.memo import Memo
-from apiproxy.core.usage import AnswerReader, Demand, Record
-from apiproxy.core.values import Answer, Ask
+from apiproxy.core.usage import Demand, Record
+from apiproxy.core.values import Ask
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.ledger import Claim, Ledger, LedgerUnavailable, Shortage
-from apiproxy.policy.queue import FairQueue, Ticket
-from apiproxy.providers.calls import read_call
+from apiproxy.policy.rate import RateLimits
+from apiproxy.providers.calls import Call, read_call
 from apiproxy.providers.demand import read_demand
-from apiproxy.providers.usage.answer import open_answer
-from apiproxy.wire.passage import Passage
+from apiproxy.providers.endings import socket_refusal
+from apiproxy.providers.usage.socket import SocketCopy
+from apiproxy.wire.passage import Books, Passage
+from apiproxy.wire.places import PlaceQueue
 from apiproxy.wire.pool import ReplayBudget
 
-Tell = Callable[[Passage, Record], None]
-"""Told of each response that is over, when there is time."""
+_SOCKETS = frozenset({"responses", "realtime", "live"})
+"""Dialects that are spoken on WebSockets."""
+
+
+class Accounts(Books, Protocol):
+    """Where everything is written down."""
+
+    ledger: Ledger
+    capped: bool
+
+    def claim(self, id: str, exchange: Exchange, demand: Demand) -> Claim | None:
+        """What a demand sets aside; None if it makes no model work."""
 
 
 @frozen
@@ -44,31 +54,30 @@ class Entered:
 
     Attributes:
         body: of the request, perhaps edited.
-        passage: where its answer is read; None if there is nothing to read.
+        passage: where its answer is read.
     """
 
     body: bytes
-    passage: Passage | None
+    passage: Passage
 
 
 class Metering:
     """Rules, queue and ledger of one process.
 
     Attributes:
+        rates: how often each provider may be asked.
         held: memory for the bodies of requests that are not on their way yet.
-        holds: whether a rule has to see a request before any of it leaves.
     """
 
     def __init__(
         self,
         admission: Admission,
-        ledger: Ledger,
+        accounts: Accounts,
+        rates: RateLimits,
+        places: PlaceQueue,
         *,
-        clock: IReactorTime,
         seconds: Callable[[], float],
         new_id: Callable[[], str],
-        tell: Tell,
-        complain: Complain,
         held: int,
         open_without_ledger: bool = False,
     ) -> None:
@@ -76,30 +85,33 @@ class Metering:
 
         Args:
             admission: decides.
-            ledger: keeps count.
-            clock: sets deadlines.
-            seconds: tells the time by a clock that does not jump.
+            accounts: where everything is written down.
+            rates: how often each provider may be asked.
+            places: how many are carried at once.
+            seconds: a clock that does not jump.
             new_id: makes ids of claims.
-            tell: told of each response that is over.
-            complain: told of bugs, and of a ledger that is away.
             held: bytes of bodies that may be held at once.
             open_without_ledger: whether requests pass while the ledger is away.
         """
         self._admission = admission
-        self._ledger = ledger
-        self._clock = clock
+        self._accounts = accounts
+        self._places = places
         self._seconds = seconds
         self._new_id = new_id
-        self._tell = tell
-        self._complain = complain
         self._open = open_without_ledger
-        self._calls = Memo(lambda path: read_call(b"POST", path))
+        self._calls: Memo[Call | None] = Memo(lambda path: read_call(b"POST", path))
+        self.rates = rates
         self.held = ReplayBudget(held)
 
     @property
-    def holds(self) -> bool:
+    def gates(self) -> bool:
         """Whether a rule has to see a request before any of it leaves."""
-        return self._admission.holds
+        return self._admission.holds or self._accounts.capped or self._places.limited
+
+    @property
+    def cuts(self) -> bool:
+        """Whether a response that crosses a cap is ended in the middle."""
+        return self._admission.cuts
 
     # The way in.
 
@@ -111,7 +123,11 @@ class Metering:
         if call is None or not call.inference:
             return None
         demand = Demand(True, call.model, ask.length or 0, stream=call.stream)
-        return Passage(self, exchange, demand, self._seconds())
+        return Passage(self._accounts, exchange, demand, self._seconds, call.shape)
+
+    def note(self, exchange: Exchange, demand: Demand) -> Passage:
+        """A passage that only counts."""
+        return Passage(self._accounts, exchange, demand, self._seconds)
 
     async def enter(self, exchange: Exchange, ask: Ask, body: bytes) -> Entered:
         """Let a request pass, or refuse it.
@@ -119,11 +135,12 @@ class Metering:
         Raises:
             ProxyError: why it may not leave.
         """
-        path, _, query = ask.target.partition(b"?")
-        demand = read_demand(ask.method, path, query, body, ask.fields)
-        if not demand.inference:
-            return Entered(body, None)
-        return Entered(body, await self.admit(exchange, demand))
+        query = ask.target.partition(b"?")[2]
+        demand = read_demand(ask.method, ask.path, query, body, ask.fields)
+        passage = await self.admit(exchange, demand)
+        call = self._calls[ask.path]
+        passage.shape = None if call is None else call.shape
+        return Entered(body, passage)
 
     async def admit(self, exchange: Exchange, demand: Demand) -> Passage:
         """Let a demand pass, or refuse it.
@@ -131,13 +148,77 @@ class Metering:
         Raises:
             ProxyError: why it may not.
         """
-        refusal = self._admission.check(demand, exchange.provider, exchange.caller)
+        exchange.model = demand.model[:128]
+        refusal = self._admission.check(demand, exchange.provider)
         if refusal is not None:
             raise refusal
-        claim = self._admission.claim(
-            self._new_id(), demand, exchange.provider, exchange.caller
+        passage = self.note(exchange, demand)
+        if not demand.inference:
+            return passage
+        leave = await self._places.enter(exchange)
+        try:
+            claim = await self._claim(exchange, demand)
+        except BaseException:
+            leave()
+            raise
+        passage.hold_to(claim, leave, watched=self.cuts)
+        return passage
+
+    async def _claim(self, exchange: Exchange, demand: Demand) -> Claim | None:
+        """Set aside what a demand may cost; None if the ledger is away and that is fine."""
+        claim = self._accounts.claim(self._new_id(), exchange, demand)
+        assert claim is not None
+        try:
+            shortage = await self._reserve(claim)
+        except LedgerUnavailable as error:
+            if not self._open:
+                raise LedgerAway from error
+            return None
+        if shortage is not None:
+            raise self._admission.refusal(shortage)
+        return claim
+
+    async def _reserve(self, claim: Claim) -> Shortage | None:
+        """Ask the ledger; if the agent leaves meanwhile, what it sets aside is given back."""
+        ledger = self._accounts.ledger
+        later = ledger.reserve(claim)
+        if not isinstance(later, Deferred):
+            assert later is None or isinstance(later, Shortage)
+            return later
+        known: Deferred[Shortage | None] = Deferred()
+        later.addCallbacks(
+            lambda found: _answer(known, found, lambda: ledger.release(claim.id)),
+            lambda failure: None if known.called else known.errback(failure),
         )
-        await self._reserve(claim)
-        return Passage(
-            self, exchange, demand, self._seconds(), claim, watched=self._admission.cuts
-        )
+        return await known
+
+    # WebSockets.
+
+    def follows(self, ask: Ask) -> bool:
+        """Whether a model takes part in the conversation on this socket."""
+        call = self._calls[ask.path]
+        return call is not None and call.shape in _SOCKETS
+
+    def follow(self, ask: Ask, done: Callable[[Record], None]) -> SocketCopy:
+        """What reads the conversation on a socket."""
+        query = ask.target.partition(b"?")[2]
+        model = read_demand(ask.method, ask.path, query, None, ask.fields).model
+        return SocketCopy(done, model, closely=self.gates and self.cuts)
+
+    def refusal_event(self, exchange: Exchange, error: ProxyError) -> bytes:
+        """The message that refuses one of the agent's on a socket."""
+        return socket_refusal(error, exchange.id)
+
+    def __repr__(self) -> str:
+        return f"<Metering {self._accounts!r}>"
+
+
+def _answer(
+    known: "Deferred[Shortage | None]", found: object, undo: Callable[[], object]
+) -> None:
+    """Hand on what the ledger said, or undo it if nobody wants it any more."""
+    if known.called:
+        undo()
+        return
+    assert found is None or isinstance(found, Shortage)
+    known.callback(found)

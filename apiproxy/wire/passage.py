@@ -1,9 +1,9 @@
 """One demand that was let through, until what it cost is settled.
 
-A passage reads a copy of the answer. Each response that is over becomes a record, which
-``Books`` settle; if there is none in the end, what had been set aside is given back. That
-happens once, however the exchange ends. An agent that leaves early has cost money as well: what
-it has got by then is settled by an estimate.
+A passage reads a copy of the answer. A response that is over becomes a record, which ``Books``
+settle; if there is none in the end, what had been set aside is given back. That happens once,
+however the exchange ends. An agent that leaves early has cost money as well: what it has got by
+then is settled by an estimate, and so is a request whose answer it did not wait for.
 """
 
 import re
@@ -12,35 +12,44 @@ from typing import Protocol
 
 from apiproxy.core.errors import AgentGone, ProxyError, ShuttingDown
 from apiproxy.core.exchange import Exchange
-from apiproxy.core.usage import AnswerReader, Demand, Record
-from apiproxy.core.values import Answer
+from apiproxy.core.usage import AnswerReader, Demand, Record, Usage
+from apiproxy.core.values import Answer, first
+from apiproxy.policy.estimates import prompt
 from apiproxy.policy.ledger import Claim
+from apiproxy.providers.calls import Shape
+from apiproxy.providers.endings import stream_ending
+from apiproxy.providers.usage.answer import open_answer
 
 _LOOK_BYTES = 2048
 """What a response says between two looks at what it has cost so far."""
 
 _EVENT_END = re.compile(rb"(?>\r\n|\n|\r){2}")
+_LONGEST_END = 4
 
 Cut = Callable[[ProxyError], None]
+"""Ends a response in the middle."""
+
+
+def gap(error: ProxyError | None) -> str:
+    """Why a response was not read to its end, as ``Record.gap`` words it."""
+    if error is None:
+        return ""
+    if isinstance(error, AgentGone):
+        return "agent_gone"
+    return "shutdown" if isinstance(error, ShuttingDown) else error.code
 
 
 class Books(Protocol):
     """Settles what passages tell."""
 
-    def read(self, passage: "Passage", answer: Answer) -> AnswerReader | None:
-        """What reads this answer; None if there is nothing in it to be read."""
-
     def settle(self, passage: "Passage", record: Record) -> None:
         """A response is over."""
 
-    def give_back(self, passage: "Passage") -> None:
-        """There was no response."""
+    def give_back(self, passage: "Passage", status: int) -> None:
+        """There was no response; the status is that of the provider's answer, or 0."""
 
     def grow(self, passage: "Passage", record: Record) -> None:
         """A response has become longer; it may have to be cut."""
-
-    def ending(self, passage: "Passage", error: ProxyError) -> bytes | None:
-        """How a stream says that it was cut; None if it has no words for that."""
 
 
 class Passage:
@@ -49,30 +58,34 @@ class Passage:
     Attributes:
         exchange: it belongs to.
         demand: what is asked.
+        shape: the dialect of the answer; None where that does not matter.
         claim: what was set aside; None if nothing had to be.
-        status: of the answer; 0 before.
-        answer: its head; None before.
-        started: clock seconds at which it was let through.
-        settled: whether it is over.
+        watched: whether its response may be cut.
         cut: ends the response; None where that is not done.
-        size: bytes of the answer's body so far, as they came.
+        started: clock seconds at which it was let through.
+        ended: clock seconds at which it was settled; 0 before.
+        size: bytes of the answer, where the exchange has several.
     """
 
     __slots__ = (
         "_books",
-        "_done",
+        "_leave",
+        "_looked",
         "_reader",
+        "_seconds",
+        "_settled",
+        "_status",
+        "_streams",
         "_tail",
-        "_watched",
-        "answer",
         "claim",
         "cut",
         "demand",
+        "ended",
         "exchange",
-        "looked",
-        "settled",
+        "shape",
         "size",
         "started",
+        "watched",
     )
 
     def __init__(
@@ -80,10 +93,8 @@ class Passage:
         books: Books,
         exchange: Exchange,
         demand: Demand,
-        started: float,
-        claim: Claim | None = None,
-        done: Callable[[], None] | None = None,
-        watched: bool = False,
+        seconds: Callable[[], float],
+        shape: Shape | None = None,
     ) -> None:
         """A demand that may leave.
 
@@ -91,27 +102,45 @@ class Passage:
             books: where it is settled.
             exchange: it belongs to.
             demand: what is asked.
-            started: clock seconds.
-            claim: what was set aside for it.
-            done: told when nothing of it is under way any more.
-            watched: whether its response may be cut.
+            seconds: the clock.
+            shape: the dialect of the answer.
         """
         self._books = books
+        self._seconds = seconds
         self._reader: AnswerReader | None = None
-        self._done = done
+        self._leave: Callable[[], None] | None = None
         self._tail = b""
-        self._watched = watched
+        self._looked = 0
+        self._settled = False
+        self._status = 0
+        self._streams = False
         self.exchange = exchange
         self.demand = demand
-        self.started = started
-        self.claim = claim
-        self.answer: Answer | None = None
-        self.settled = False
+        self.shape = shape
+        self.claim: Claim | None = None
+        self.watched = False
         self.cut: Cut | None = None
-        self.looked = 0
+        self.started = seconds()
+        self.ended = 0.0
         self.size = 0
 
-    def answered(self, answer: Answer, cut: Cut) -> "Passage | None":
+    def hold_to(
+        self, claim: Claim | None, leave: Callable[[], None], *, watched: bool
+    ) -> None:
+        """It was let through by rules.
+
+        Args:
+            claim: what was set aside.
+            leave: gives its place back.
+            watched: whether its response may be cut.
+        """
+        self.claim = claim
+        self._leave = leave
+        self.watched = watched and claim is not None
+
+    # An answer over HTTP.
+
+    def answered(self, answer: Answer, cut: Cut) -> "AnswerReader | Passage | None":
         """The head of the answer is here.
 
         Args:
@@ -119,58 +148,91 @@ class Passage:
             cut: what to call when the response must not go on.
 
         Returns:
-            Itself, if it wants to be fed the body.
+            What wants to be fed the body; None if nobody does.
         """
-        self.answer = answer
-        self._reader = self._books.read(self, answer)
-        if self._watched:
-            self.cut = cut
-        return None if self._reader is None else self
+        self._status = answer.status
+        self._reader = open_answer(
+            self.demand, answer.status, answer.fields, self.record, self.watched
+        )
+        kind = first(answer.fields, b"content-type") or b""
+        self._streams = (
+            kind.lower().startswith(b"text/event-stream")
+            and first(answer.fields, b"content-encoding") is None
+        )
+        if not self.watched or self._reader is None:
+            return self._reader
+        self.cut = cut
+        return self
 
-    def feed(self, payload: bytes) -> None:
-        """The next bytes of the answer's body have gone out."""
+    def feed(self, data: bytes) -> None:
+        """The next bytes of a watched answer's body have gone out."""
         reader = self._reader
-        assert reader is not None
-        self.size += len(payload)
-        reader.feed(payload)
-        if self._watched:
-            self._tail = (self._tail + payload[-4:])[-4:]
-            self._look(reader)
+        if reader is not None:
+            reader.feed(data)
+            self._tail = (self._tail + data[-_LONGEST_END:])[-_LONGEST_END:]
+            running = reader.running
+            if running is not None:
+                self.look(running)
 
     @property
     def between_events(self) -> bool:
-        """Whether the last byte that was fed ended an event of a stream."""
+        """Whether the last byte that went out ended an event of a stream."""
         end = _EVENT_END.search(self._tail)
         return end is not None and end.end() == len(self._tail)
 
-    def event_end(self, payload: bytes) -> int | None:
-        """Where in the next bytes of the answer an event ends; None if none does."""
-        end = _EVENT_END.search(self._tail + payload)
+    def event_end(self, data: bytes) -> int | None:
+        """Where in the next bytes of the body an event ends; None if none does."""
+        before = len(self._tail)
+        end = _EVENT_END.search(self._tail + data)
         if end is None:
-            self._tail = (self._tail + payload[-4:])[-4:]
+            self._tail = (self._tail + data[-_LONGEST_END:])[-_LONGEST_END:]
             return None
-        return max(end.end() - len(self._tail), 0)
+        return max(end.end() - before, 0)
 
-    def _look(self, reader: AnswerReader) -> None:
-        running = reader.running
-        if running is not None and running.said - self.looked >= _LOOK_BYTES:
-            self.looked = running.said
+    def ending(self, error: ProxyError) -> bytes | None:
+        """How the stream says that it was cut; None if it has no words for that."""
+        if self.shape is None or not self._streams:
+            return None
+        running = None if self._reader is None else self._reader.running
+        return stream_ending(self.shape, error, self.exchange.id, running)
+
+    # Responses.
+
+    def look(self, running: Record) -> None:
+        """See what the response under way has cost, if it has grown enough."""
+        if self.watched and running.said - self._looked >= _LOOK_BYTES:
+            self._looked = running.said
             self._books.grow(self, running)
 
     def record(self, record: Record) -> None:
-        """A response is over (the reader calls this)."""
-        self.settled = True
-        self._books.settle(self, record)
+        """A response is over."""
+        if not self._settled:
+            self._settled = True
+            self.ended = self._seconds()
+            self._books.settle(self, record)
 
     def end(self, error: ProxyError | None) -> None:
         """The exchange is over; for this reason, if it was not in order."""
         reader, self._reader = self._reader, None
         self.cut = None
         if reader is not None:
-            reader.end("" if error is None else gap(error))
-        if not self.settled:
-            self.settled = True
-            self._books.give_back(self)
-        done, self._done = self._done, None
-        if done is not None:
-            done()
+            reader.end(gap(error))
+        if not self._settled:
+            self._end_unanswered(error)
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
+
+    def _end_unanswered(self, error: ProxyError | None) -> None:
+        """No response was told of; there may be one all the same."""
+        exchange, demand = self.exchange, self.demand
+        asked = exchange.forwarded is not None and demand.inference
+        if asked and not self._status and isinstance(error, AgentGone):
+            usage = Usage(input=prompt(demand))
+            self.record(Record(usage=usage, estimated=True, gap=gap(error)))
+        else:
+            self._settled = True
+            self._books.give_back(self, self._status)
+
+    def __repr__(self) -> str:
+        return f"<Passage {self.demand.model} {'over' if self._settled else 'open'}>"

@@ -43,6 +43,7 @@ from apiproxy.core.errors import (
 from apiproxy.core.exchange import ANSWERING, CLOSED, Exchange
 from apiproxy.core.head import CHUNKED, UNTIL_CLOSE
 from apiproxy.core.headers import Special, join
+from apiproxy.core.usage import AnswerReader
 from apiproxy.core.values import Answer, Ask, Fields
 from apiproxy.wire.failures import translate_dial
 from apiproxy.wire.passage import Passage
@@ -70,7 +71,7 @@ class Relay:
     ) -> None:
         self._route = route
         self._passage: Passage | None = None
-        self._reader: Passage | None = None
+        self._reader: AnswerReader | Passage | None = None
         self._cutting: ProxyError | None = None
         self._request = request
         self._channel = request.channel

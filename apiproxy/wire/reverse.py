@@ -91,7 +91,7 @@ class ProviderResource(ReverseProxyResource):
         metering = route.metering
         if metering is None:
             relay.start()
-        elif metering.holds:
+        elif metering.gates:
             Entrance(route, metering, request, ask, relay).start()
         else:
             relay.start(metering.passage(relay.exchange, ask))

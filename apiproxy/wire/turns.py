@@ -108,7 +108,7 @@ class Turns:
 
     def from_agent(self, data: bytes) -> None:
         """Bytes from the agent."""
-        if self._metering.holds:
+        if self._metering.gates:
             self._hold(data)
             return
         self._socket.to_upstream(data)

@@ -20,6 +20,7 @@ from apiproxy.wire.relay import Relay
 from apiproxy.wire.request import AgentRequest
 from apiproxy.wire.route import Route
 from apiproxy.wire.transport import Transport
+from apiproxy.wire.turns import Turns
 
 
 def upgrade_status(error: ProxyError) -> int:
@@ -78,8 +79,9 @@ class Upgrade(Relay):
         return Turns(
             metering,
             self.exchange,
+            self._ask,
             bridge,
-            agreed_deflate(special),
+            b",".join(special.get(b"sec-websocket-extensions", ())),
             self._route.limits.message,
             lambda: self._route.random(4),
             self._route.complain,

@@ -1,0 +1,334 @@
+"""What responses have cost, written down once: in the ledger, and for whoever counts and logs.
+
+What was claimed is settled at once, for somebody may be waiting for what that gives back. What
+nobody had to claim is noted, and added up a few dozen at a time, as log lines are.
+
+A ledger on another host may be away for a while. Then what is to be written down is owed to
+it, in order, and tried again every second, so that no cost is forgotten as long as this
+process lives. Only so much can be owed; then the oldest is given up, with a word in the log.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from apiproxy.core.exchange import Complain, Exchange
+from apiproxy.core.metered import Cost, Metered
+from apiproxy.core.usage import Demand, Record
+from apiproxy.policy.admission import Admission, Settled
+from apiproxy.policy.ledger import (
+    Claim,
+    Entry,
+    Later,
+    Ledger,
+    LedgerUnavailable,
+    Shortage,
+)
+from apiproxy.telemetry.batch import Batch
+from apiproxy.wire.passage import Passage
+
+_MOST_OWED = 10_000
+_AGAIN_SECONDS = 1.0
+_SUM_SECONDS = 1.0
+
+Write = Callable[[], Later[object]]
+"""Writes something down."""
+
+
+class Accounts:
+    """The books of one process.
+
+    Attributes:
+        ledger: where sums are kept.
+        run: whose budget everything here is on.
+        capped: whether an operator has set a cap.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        admission: Admission,
+        run: str,
+        *,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        seconds: Callable[[], float],
+        tell: Callable[[Metered], None],
+        complain: Complain,
+    ) -> None:
+        """Empty books.
+
+        Args:
+            ledger: where sums are kept.
+            admission: knows what everything costs.
+            run: whose budget everything here is on.
+            clock: for what is done later.
+            now: epoch seconds.
+            seconds: a clock that does not jump.
+            tell: told of each response that is over; later, and many at a time.
+            complain: told of what cannot be written down.
+        """
+        self.ledger = ledger
+        self.run = run
+        self.capped = False
+        self._admission = admission
+        self._clock = clock
+        self._now = now
+        self._seconds = seconds
+        self._tell = tell
+        self._complain = complain
+        self._told: Batch[Metered] = Batch(clock, tell)
+        self._noted: Batch[tuple[Passage, Record]] = Batch(clock, self._note)
+        self._owed: deque[Write] = deque()
+        self._retry: IDelayedCall | None = None
+        self._sums: dict[tuple[str, str], int] = {}
+        self._summing: IDelayedCall | None = None
+        self._effective = 0.0
+        self._nanodollars = 0
+
+    def use(self, admission: Admission) -> None:
+        """Decide by other rules from now on."""
+        self._admission = admission
+
+    def claim(self, id: str, exchange: Exchange, demand: Demand) -> Claim | None:
+        """What a demand sets aside; None if it makes no model work."""
+        return self._admission.claim(
+            id, demand, exchange.provider, exchange.caller, self.run
+        )
+
+    # What passages tell.
+
+    def settle(self, passage: Passage, record: Record) -> None:
+        """A response is over."""
+        if passage.claim is None:
+            self._noted.add((passage, record))
+            return
+        settled = self._settled(passage.claim, passage, record)
+        self._settle(passage.claim.id, settled)
+        self._told.add(self._metered(passage, record, settled))
+
+    def _settle(self, id: str, settled: Settled) -> None:
+        self._write(lambda: self.ledger.settle(id, settled.entries))
+        for account, measure in settled.clears:
+            self._write(lambda a=account, m=measure: self.ledger.clear(a, m))
+
+    def give_back(self, passage: Passage, status: int) -> None:
+        """There was no response.
+
+        Args:
+            passage: that is over.
+            status: of the provider's own answer; 0 if it gave none.
+        """
+        claim = passage.claim
+        if claim is not None:
+            self._write(lambda: self.ledger.release(claim.id))
+        denied = self._admission.failed(passage.exchange.provider, status)
+        if denied:
+            self._write(lambda: self.ledger.add(denied))
+
+    def grow(self, passage: Passage, record: Record) -> None:
+        """A response has become longer; cut it if it has crossed a cap.
+
+        As long as it has used less than was set aside for it, only what is spent counts
+        beside it; beyond that it takes from what others may have.
+        """
+        claim = passage.claim
+        assert claim is not None
+        so_far = self._admission.so_far(
+            claim, record, passage.demand, passage.exchange.provider
+        )
+        more = _beyond(claim, so_far)
+        if more:
+            passage.claim = _grown(claim, so_far)
+        try:
+            shortage = (
+                self.ledger.extend(claim.id, more)
+                if more
+                else self.ledger.reaches(so_far)
+            )
+        except LedgerUnavailable:
+            return  # what it has used is settled in the end
+        if isinstance(shortage, Deferred):
+            shortage.addCallbacks(lambda found: self._cut(passage, found), _forgive)
+        else:
+            self._cut(passage, shortage)
+
+    def _cut(self, passage: Passage, shortage: object) -> None:
+        if isinstance(shortage, Shortage) and passage.cut is not None:
+            passage.cut(self._admission.refusal(shortage))
+
+    # What nobody had to claim.
+
+    def _note(self, noted: tuple[Passage, Record]) -> None:
+        """Price it, and add it up for the ledger."""
+        passage, record = noted
+        claim = self.claim("", passage.exchange, passage.demand)
+        assert claim is not None
+        settled = self._settled(claim, passage, record)
+        for entry in settled.entries:
+            key = entry.account, entry.measure
+            self._sums[key] = self._sums.get(key, 0) + entry.amount
+        self._tell(self._metered(passage, record, settled))
+        if self._summing is None:
+            self._summing = self._clock.callLater(_SUM_SECONDS, self._write_sums)
+
+    def _write_sums(self) -> None:
+        if self._summing is not None and self._summing.active():
+            self._summing.cancel()
+        self._summing = None
+        sums, self._sums = self._sums, {}
+        entries = [Entry(*key, amount) for key, amount in sums.items()]
+        if entries:
+            self._write(lambda: self.ledger.add(entries))
+
+    def flush(self) -> None:
+        """Price, tell and write down what was noted, now."""
+        self._noted.flush()
+        self._told.flush()
+        self._write_sums()
+
+    # What all have in common.
+
+    def _settled(self, claim: Claim, passage: Passage, record: Record) -> Settled:
+        settled = self._admission.settled(
+            claim,
+            record,
+            passage.demand,
+            passage.exchange.provider,
+            succeeded=record.state != "failed",
+        )
+        self._effective += settled.effective_tokens
+        self._nanodollars += settled.nanodollars or 0
+        return settled
+
+    def _metered(self, passage: Passage, record: Record, settled: Settled) -> Metered:
+        exchange = passage.exchange
+        socket = exchange.transport == "websocket"
+        record.usage, record.estimated = settled.usage, settled.estimated
+        return Metered(
+            record=record,
+            request_id=exchange.id,
+            provider=exchange.provider,
+            transport=exchange.transport,
+            path=exchange.path,
+            status=exchange.status,
+            streaming=socket or passage.demand.stream,
+            started=self._now() - (self._seconds() - passage.started),
+            seconds=passage.ended - passage.started,
+            bytes=passage.size if socket else exchange.bytes_down,
+            asked=passage.demand.model,
+            caller=exchange.caller,
+            run=self.run,
+            cost=self._cost(settled),
+        )
+
+    def _cost(self, settled: Settled) -> Cost:
+        """In the words of telemetry."""
+        quote = settled.quote
+        return Cost(
+            effective_tokens=settled.effective_tokens,
+            effective_tokens_total=self._effective,
+            multiplier=settled.multiplier,
+            nanodollars=settled.nanodollars,
+            nanodollars_total=None if quote is None else self._nanodollars,
+            source=None if quote is None else quote.source,
+            tier=settled.tier or None,
+            accounting=None if quote is None else quote.policy,
+            fallback=None if quote is None else quote.fallback,
+            selector=None if quote is None else quote.selector or None,
+        )
+
+    # A ledger that may be away.
+
+    def _write(self, write: Write) -> None:
+        """Write something down, now or as soon as it can be."""
+        self._owed.append(write)
+        if len(self._owed) == 1:
+            self._pay()
+        elif len(self._owed) > _MOST_OWED:
+            self._owed.popleft()
+            self._complain("a cost could not be written down", LedgerUnavailable())
+
+    def _pay(self) -> None:
+        """Write down what is owed, in order."""
+        while self._owed:
+            try:
+                written = self._owed[0]()
+            except LedgerUnavailable:
+                self._later()
+                return
+            if isinstance(written, Deferred):
+                written.addCallbacks(self._paid, self._unpaid)
+                return
+            self._owed.popleft()
+
+    def _paid(self, _: object) -> None:
+        self._owed.popleft()
+        self._pay()
+
+    def _unpaid(self, failure: Failure) -> None:
+        if failure.check(LedgerUnavailable):
+            self._later()
+            return
+        assert failure.value is not None
+        self._complain("a cost could not be written down", failure.value)
+        self._paid(None)
+
+    def _later(self) -> None:
+        if self._retry is None:
+            self._retry = self._clock.callLater(_AGAIN_SECONDS, self._again)
+
+    def _again(self) -> None:
+        self._retry = None
+        self._pay()
+
+    @property
+    def owed(self) -> int:
+        """What could not be written down yet."""
+        return len(self._owed)
+
+    def close(self) -> None:
+        """Write down what can be, and try no more."""
+        self.flush()
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+            self._pay()
+
+    def __repr__(self) -> str:
+        return f"<Accounts of {self.run}, {self.owed} owed>"
+
+
+def _beyond(claim: Claim, so_far: Iterable[Entry]) -> list[Entry]:
+    """What a response has used more than was set aside for it."""
+    aside = {(each.account, each.measure): each.amount for each in claim.entries}
+    return [
+        Entry(each.account, each.measure, more, each.cap)
+        for each in so_far
+        if (more := each.amount - aside.get((each.account, each.measure), 0)) > 0
+    ]
+
+
+def _grown(claim: Claim, so_far: Iterable[Entry]) -> Claim:
+    """The claim with at least what the response has used."""
+    used = {(each.account, each.measure): each.amount for each in so_far}
+    return Claim(
+        claim.id,
+        tuple(
+            Entry(
+                each.account,
+                each.measure,
+                max(each.amount, used.get((each.account, each.measure), 0)),
+                each.cap,
+            )
+            for each in claim.entries
+        ),
+    )
+
+
+def _forgive(failure: Failure) -> None:
+    """The ledger is away; what a response has used is settled in the end."""
+    failure.trap(LedgerUnavailable)
