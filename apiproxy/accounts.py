@@ -10,6 +10,7 @@ process lives. Only so much can be owed; then the oldest is given up, with a wor
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -113,7 +114,7 @@ class Accounts:
     def _settle(self, id: str, settled: Settled) -> None:
         self._write(lambda: self.ledger.settle(id, settled.entries))
         for account, measure in settled.clears:
-            self._write(lambda a=account, m=measure: self.ledger.clear(a, m))
+            self._write(partial(self.ledger.clear, account, measure))
 
     def give_back(self, passage: Passage, status: int) -> None:
         """There was no response.
@@ -152,7 +153,8 @@ class Accounts:
         except LedgerUnavailable:
             return  # what it has used is settled in the end
         if isinstance(shortage, Deferred):
-            shortage.addCallbacks(lambda found: self._cut(passage, found), _forgive)
+            known = shortage.addCallback(lambda found: self._cut(passage, found))
+            _ = known.addErrback(_forgive)
         else:
             self._cut(passage, shortage)
 
@@ -261,7 +263,7 @@ class Accounts:
                 self._later()
                 return
             if isinstance(written, Deferred):
-                written.addCallbacks(self._paid, self._unpaid)
+                _ = written.addCallbacks(self._paid, self._unpaid)
                 return
             self._owed.popleft()
 

@@ -11,6 +11,7 @@ from apiproxy.core.egress import EgressProxy, NoProxy
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Secret
+from apiproxy.ledger.open import InRedis, Place
 from apiproxy.policy.overlay import NO_PRICES, Overlay, read_overlay
 from apiproxy.policy.rules import Rules
 from apiproxy.providers.base import Provider
@@ -73,6 +74,10 @@ class Settings:
         usage_log_bytes: after which its file is turned over.
         usage_log_files: earlier files that are kept.
         state_dir: directory of what outlives a restart; None for nothing.
+        metering: whether answers are read for what they used.
+        ledger: where budgets are counted; None for ``state_dir``, or memory.
+        ledger_away: whether requests pass while the ledger is away: closed or open.
+        max_held: bytes of request bodies that are held at once.
         run_id: of the run that is counted and limited.
         control_socket: path of the control socket; None for none.
         deadlines: how long we wait.
@@ -100,6 +105,10 @@ class Settings:
     usage_log_bytes: int = 64 * 1024 * 1024
     usage_log_files: int = 4
     state_dir: str | None = None
+    metering: bool = True
+    ledger: Place | None = None
+    ledger_away: str = "closed"
+    max_held: int = 256 * 1024 * 1024
     run_id: str = "default"
     control_socket: str | None = None
     deadlines: Deadlines = field(factory=Deadlines)
@@ -139,6 +148,8 @@ class Settings:
     def secrets(self) -> list[Secret]:
         """Every secret there is now, so that none of them gets into a log."""
         found = [secret for provider in self.providers for secret in provider.secrets]
+        if isinstance(self.ledger, InRedis) and self.ledger.access.password is not None:
+            found.append(self.ledger.access.password)
         return found + ([] if self.proxy is None else self.proxy.secrets)
 
     def bypasses(self, host: str, port: int) -> bool:

@@ -13,11 +13,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apiproxy import __version__
-from apiproxy.admin.answer import Later
+from apiproxy.admin.answer import Later, after
 from apiproxy.admin.endpoints import Shared, local_answers, management
 from apiproxy.admin.health import AggregateHealth
 from apiproxy.admin.metrics import Metrics
 from apiproxy.admin.reflect import Reflect
+from apiproxy.bookkeeping import Bookkeeping
 from apiproxy.config import Settings
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Census, Crowd, Observers
@@ -117,6 +118,7 @@ class Proxy(Service):
         ways = self._ways(settings)
         self.keycheck = self._keycheck(settings, ways)
         self._ends = Ends(reactor)
+        self._books = self._bookkeeping(settings)
         self._watch = Watch(reactor, seconds, tick)
         self._handshakes = Handshakes(reactor)
         self._drain: Drain | None = None
@@ -138,6 +140,16 @@ class Proxy(Service):
         """One for all, so that routes and control calls trust and resume alike."""
         context = trust(*settings.ca_files)
         return Ways(self._reactor, context, settings.deadlines)
+
+    def _bookkeeping(self, settings: Settings) -> Bookkeeping:
+        return Bookkeeping(
+            settings,
+            self._reactor,
+            self._log,
+            self.counters,
+            seconds=self._seconds,
+            complain=complain,
+        )
 
     def _keycheck(self, settings: Settings, ways: Ways) -> KeyCheck:
         control = Control(self._reactor, ways, settings.proxy_for)
@@ -165,6 +177,7 @@ class Proxy(Service):
                 handshakes=self._handshakes,
                 complain=complain,
                 census=self.census,
+                metering=self._books.metering,
                 retried=_bound(self.counters.retried, provider.name),
             )
             for provider in settings.providers
@@ -190,6 +203,7 @@ class Proxy(Service):
                 version=__version__,
                 egress=None if proxy is None else proxy.shown,
                 figures=self.whole,
+                rate_limits=self._books.rate_limits,
             ),
             reflect=Reflect(
                 providers=settings.providers,
@@ -197,9 +211,13 @@ class Proxy(Service):
                 host=settings.bind[0],
                 websocket=settings.websockets,
                 limits=settings.limits.shown(),
+                spending=self._spending,
             ),
             metrics=Metrics(self.whole, self._seconds),
         )
+
+    def _spending(self) -> Later[Mapping[str, object]]:
+        return after(self._books.standings(), self._books.spending)
 
     def report(self) -> Report:
         """The figures of this process."""
@@ -209,6 +227,7 @@ class Proxy(Service):
     def flush(self) -> None:
         """Count and log the exchanges that have just ended (see ``telemetry.ends``)."""
         self._ends.flush()
+        self._books.flush()
 
     def whole(self) -> Later[Report]:
         """The figures of all processes that serve together, which is this one."""
@@ -260,6 +279,7 @@ class Proxy(Service):
         if not self.ports:  # as in a test; twistd has done so
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
+        self._books.open()
         self._herald.up(self.settings)
         self._watch.start()
         self._notify("READY=1")
@@ -292,6 +312,7 @@ class Proxy(Service):
         self.drained_in_order = await self._drain.start(self.settings.grace)
         self._watch.stop()
         self.flush()
+        await self._books.close()
         self._herald.drained(in_order=self.drained_in_order)
 
     def hurry(self) -> None:
@@ -315,6 +336,7 @@ class Proxy(Service):
 
     def _put_in_force(self, settings: Settings) -> None:
         ways = self._ways(settings)
+        self._books.use(settings)
         routes = self._routes(settings, ways)
         self._log.set_level(settings.log_level)
         for name in self.sites.keys() - routes.keys():

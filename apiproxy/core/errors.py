@@ -189,13 +189,6 @@ class ShuttingDown(OurFault):
     default = "apiproxy is shutting down."
 
 
-class Stopped(OurFault):
-    """An operator has ended it; 403, so that nothing is sent again."""
-
-    status, code = 403, "stopped_by_operator"
-    default = "An operator of apiproxy has stopped this request."
-
-
 class InternalError(OurFault):
     """A bug of ours, contained to this exchange; the log has the traceback."""
 

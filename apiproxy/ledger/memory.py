@@ -13,6 +13,7 @@ from apiproxy.ledger.rules import (
     fitting,
     kind_of,
     other,
+    reached,
     refused,
     renamed,
 )
@@ -79,6 +80,12 @@ class MemoryLedger:
             if shortage is not None:
                 return shortage
         return None
+
+    def reaches(self, entries: Sequence[Entry]) -> Shortage | None:
+        """Tell the first cap that is overrun by what is spent and these amounts."""
+        now = self._now()
+        found = (reached(one, self._standing(one, now)) for one in fitting(entries))
+        return next(filter(None, found), None)
 
     def settle(self, id: str, spent: Sequence[Entry]) -> None:
         """Write down what was spent and give back what was set aside; once."""

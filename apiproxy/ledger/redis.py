@@ -149,6 +149,12 @@ class RedisLedger:
         asked = self._run(self._scripts.extend, id, *_words(wanted))
         return asked.addCallback(_told, wanted)
 
+    def reaches(self, entries: Sequence[Entry]) -> Deferred[Shortage | None]:
+        """Tell the first cap that is overrun by what is spent and these amounts."""
+        wanted = fitting(entries)
+        asked = self._run(self._scripts.reaches, *_words(wanted))
+        return asked.addCallback(_told, wanted)
+
     def settle(self, id: str, spent: Sequence[Entry]) -> Deferred[None]:
         """Write down what was spent and give back what was set aside; once.
 

@@ -94,7 +94,7 @@ local function short(entries, so_far)
         local set, untl = operators(row)
         local cap = tonumber(set or entry[3])
         local spent, reserved = sum(SPENT, row), sum(RESERVED, row)
-        if cap and so_far(spent + reserved, cap) then
+        if cap and so_far(spent + reserved, cap, entry) then
             return cmsgpack.pack({i, row, spent, reserved, cap, set or '', untl or ''})
         end
     end
@@ -174,6 +174,13 @@ end
 local entries = wanted(4)
 set_aside(ARGV[3], entries)
 return short(entries, function(total, cap) return total > cap end) or 0
+"""
+
+_REACHES = """
+local entries = wanted(3)
+return short(entries, function(_, cap, entry)
+    return sum(SPENT, entry[1]) + entry[2] > cap
+end) or 0
 """
 
 _SETTLE = """
@@ -258,6 +265,7 @@ class Scripts:
 
     reserve: Script
     extend: Script
+    reaches: Script
     settle: Script
     release: Script
     clear: Script
@@ -276,6 +284,7 @@ def scripts(bounds: Bounds) -> Scripts:
     bodies = (
         _RESERVE,
         _EXTEND,
+        _REACHES,
         _SETTLE,
         _RELEASE,
         _CLEAR,

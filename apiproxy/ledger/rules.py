@@ -14,7 +14,7 @@ Redis and JavaScript in a dashboard count exactly: nine million dollars, nine tr
 from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from twisted.internet.defer import Deferred
 
 from apiproxy.policy.ledger import Entry, Ledger, Shortage, Standing
@@ -136,6 +136,20 @@ def crossed(entry: Entry, standing: Standing) -> Shortage | None:
     if cap is None or standing.spent + standing.reserved <= cap:
         return None
     return Shortage(_capped(entry, cap), standing)
+
+
+def reached(entry: Entry, standing: Standing) -> Shortage | None:
+    """Whether what is spent and this amount overrun a cap, whatever is reserved.
+
+    Args:
+        entry: what would be spent.
+        standing: before it; the cap in it is in force, if there is one.
+    """
+    cap = entry.cap if standing.cap is None else standing.cap
+    spent = standing.spent + entry.amount
+    if cap is None or spent <= cap:
+        return None
+    return Shortage(_capped(entry, cap), structs.replace(standing, spent=spent))
 
 
 def _capped(entry: Entry, cap: int) -> Entry:

@@ -33,6 +33,7 @@ from apiproxy.ledger.rules import (
     fitting,
     kind_of,
     other,
+    reached,
     refused,
     renamed,
 )
@@ -165,6 +166,12 @@ class SqliteLedger:
                 if shortage is not None:
                     return shortage
         return None
+
+    def reaches(self, entries: Sequence[Entry]) -> Shortage | None:
+        """Tell the first cap that is overrun by what is spent and these amounts."""
+        with self._transaction() as now:
+            placed = [self._placed(entry, now) for entry in fitting(entries)]
+        return next(filter(None, (reached(*one) for one in placed)), None)
 
     def settle(self, id: str, spent: Sequence[Entry]) -> None:
         """Write down what was spent and give back what was set aside; once."""

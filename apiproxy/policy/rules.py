@@ -187,6 +187,23 @@ class Rules:
         return "refuse" if self.budgets.ai_credits is not None else "free"
 
     @property
+    def sees_requests(self) -> bool:
+        """Whether something is set for which a request must be seen before it leaves."""
+        budgets = self.budgets
+        caps = (
+            budgets.tokens,
+            budgets.ai_credits,
+            budgets.runs,
+            budgets.misses,
+            budgets.denied,
+        )
+        return (
+            self.reads_models
+            or self.steering.enabled
+            or any(cap is not None for cap in caps)
+        )
+
+    @property
     def reads_models(self) -> bool:
         """Whether a request must not pass whose model cannot be read."""
         models = self.models

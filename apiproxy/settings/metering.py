@@ -1,9 +1,23 @@
 """The table of settings of the usage log, the control socket and what is kept on disk."""
 
-from apiproxy.settings.kinds import DIRECTORY, NAME, SOCKET, count, size
+from apiproxy.core.values import Secret
+from apiproxy.ledger.open import place
+from apiproxy.settings.kinds import (
+    DIRECTORY,
+    NAME,
+    SOCKET,
+    SWITCH,
+    Kind,
+    count,
+    one_of,
+    size,
+)
 from apiproxy.settings.option import Option
 
 MiB = 1024 * 1024
+
+LEDGER = Kind(lambda text: place(Secret(text.encode())), lambda value: "")
+"""Where a ledger is; its password stays where it is."""
 
 METERING = (
     Option(
@@ -33,6 +47,34 @@ METERING = (
         DIRECTORY,
         None,
         "Directory of what outlives a restart; unset for nothing.",
+    ),
+    Option(
+        ("APIPROXY_METERING",),
+        "metering",
+        SWITCH,
+        True,
+        "Whether answers are read for what they used; off also lifts limits and budgets.",
+    ),
+    Option(
+        ("APIPROXY_LEDGER",),
+        "ledger",
+        LEDGER,
+        None,
+        "Where budgets are counted: `redis://…`, a directory, `memory:`; else STATE_DIR.",
+    ),
+    Option(
+        ("APIPROXY_LEDGER_AWAY",),
+        "ledger_away",
+        one_of("closed", "open"),
+        "closed",
+        "Whether requests pass (open) or are refused while the ledger cannot be reached.",
+    ),
+    Option(
+        ("APIPROXY_MAX_HELD_BYTES",),
+        "max_held",
+        size(1),
+        256 * MiB,
+        "Bytes of request bodies held at once for rules that must see them whole.",
     ),
     Option(
         ("APIPROXY_RUN_ID", "GITHUB_RUN_ID"),

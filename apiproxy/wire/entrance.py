@@ -84,8 +84,8 @@ class Entrance:
         self._body = [body]
         story = self._metering.enter(self._relay.exchange, self._ask, body)
         asking = Deferred.fromCoroutine(story)
-        self._asking = asking.addCallbacks(self._may_pass, self._may_not)
-        self._asking.addErrback(self._break)
+        judged = asking.addCallbacks(self._may_pass, self._may_not)
+        self._asking = judged.addErrback(self._break)
 
     def agent_lost(self, error: ProxyError | None) -> None:
         """The agent left, or broke the protocol in its body."""
@@ -99,9 +99,9 @@ class Entrance:
 
     def look(self, now: float) -> None:
         """Act on deadlines (see ``wire.watch``)."""
-        if self._asking is None:
-            if self._stall.seconds(self._size, now) > self._route.deadlines.body:
-                self._refuse(AgentTooSlow())
+        idle = self._stall.seconds(self._size, now)
+        if self._asking is None and idle > self._route.deadlines.body:
+            self._refuse(AgentTooSlow())
 
     # What comes of it.
 

@@ -26,6 +26,7 @@ from apiproxy.core.values import Ask
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.ledger import Claim, Ledger, LedgerUnavailable, Shortage
 from apiproxy.policy.rate import RateLimits
+from apiproxy.policy.rules import Rules
 from apiproxy.providers.calls import Call, read_call
 from apiproxy.providers.demand import read_demand
 from apiproxy.providers.endings import socket_refusal
@@ -71,6 +72,7 @@ class Metering:
 
     def __init__(
         self,
+        rules: Rules,
         admission: Admission,
         accounts: Accounts,
         rates: RateLimits,
@@ -84,7 +86,8 @@ class Metering:
         """Nothing has passed yet.
 
         Args:
-            admission: decides.
+            rules: what may pass.
+            admission: decides by them.
             accounts: where everything is written down.
             rates: how often each provider may be asked.
             places: how many are carried at once.
@@ -93,6 +96,7 @@ class Metering:
             held: bytes of bodies that may be held at once.
             open_without_ledger: whether requests pass while the ledger is away.
         """
+        self._rules = rules
         self._admission = admission
         self._accounts = accounts
         self._places = places
@@ -106,12 +110,14 @@ class Metering:
     @property
     def gates(self) -> bool:
         """Whether a rule has to see a request before any of it leaves."""
-        return self._admission.holds or self._accounts.capped or self._places.limited
+        return (
+            self._rules.sees_requests or self._accounts.capped or self._places.limited
+        )
 
     @property
     def cuts(self) -> bool:
         """Whether a response that crosses a cap is ended in the middle."""
-        return self._admission.cuts
+        return self._rules.budgets.cut_off
 
     # The way in.
 
@@ -186,7 +192,7 @@ class Metering:
             assert later is None or isinstance(later, Shortage)
             return later
         known: Deferred[Shortage | None] = Deferred()
-        later.addCallbacks(
+        _ = later.addCallbacks(
             lambda found: _answer(known, found, lambda: ledger.release(claim.id)),
             lambda failure: None if known.called else known.errback(failure),
         )

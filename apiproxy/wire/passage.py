@@ -1,9 +1,9 @@
 """One demand that was let through, until what it cost is settled.
 
 A passage reads a copy of the answer. A response that is over becomes a record, which ``Books``
-settle; if there is none in the end, what had been set aside is given back. That happens once,
-however the exchange ends. An agent that leaves early has cost money as well: what it has got by
-then is settled by an estimate, and so is a request whose answer it did not wait for.
+settle; if there is none in the end, what had been set aside is given back. That happens
+once, however the exchange ends. An agent that leaves early has cost money as well: what it
+has got by then is settled by an estimate, and so is an answer that it did not wait for.
 """
 
 import re

@@ -10,9 +10,9 @@ message that asks a model for a response is a demand of its own, and every respo
   that is refused does not pass: the agent gets the error event that its client understands,
   between two messages of the provider, and the socket lives on.
 
-A message that was compressed with what came before in mind (RFC 7692, section 7.2.3.2) cannot
-be left out: upstream would not understand the next one. So after a refusal on such a socket the
-agent's messages go on uncompressed, each in a frame of our own making.
+A message that was compressed with what came before in mind (RFC 7692, section 7.2.3.2)
+cannot be left out: upstream would not understand the next one. So after a refusal on such
+a socket the agent's messages go on uncompressed, each in a frame of our own making.
 """
 
 from collections import deque
@@ -22,9 +22,9 @@ from typing import Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from apiproxy.core.deflate import DeflateTerms
 from apiproxy.core.errors import BodyUnreadable, InternalError, ProxyError
 from apiproxy.core.exchange import Complain, Exchange
-from apiproxy.core.deflate import DeflateTerms
 from apiproxy.core.frames import text_frame
 from apiproxy.core.messages import Message, MessageReader
 from apiproxy.core.usage import Demand, Record

@@ -1,0 +1,257 @@
+"""The books of one process, put together: rules, ledger, usage log, and who may look at them.
+
+Settings make rules; a reload makes new ones. The ledger and the usage log stay: what was
+spent is spent. They are opened when the service starts, not before, because a daemon forks
+in between and neither a database nor a thread survives that.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from time import time
+from typing import cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS
+
+from apiproxy import __version__
+from apiproxy.accounts import Accounts
+from apiproxy.admin.answer import Later
+from apiproxy.admin.spending import Maxima, spending
+from apiproxy.config import Settings
+from apiproxy.core.exchange import Complain
+from apiproxy.core.ids import fresh_ids
+from apiproxy.core.metered import Metered
+from apiproxy.ledger.memory import MemoryLedger
+from apiproxy.ledger.open import InFolder, Nowhere, Place, Threads, open_ledger
+from apiproxy.ledger.rules import Store
+from apiproxy.policy.admission import Admission
+from apiproxy.policy.ledger import Standing
+from apiproxy.policy.prices import CATALOGUE, Prices
+from apiproxy.policy.rate import Figures, RateLimits
+from apiproxy.policy.rules import CREDIT, Rules
+from apiproxy.telemetry.background import Background
+from apiproxy.telemetry.counters import Counters
+from apiproxy.telemetry.journal import Journal
+from apiproxy.telemetry.lines import LineLog
+from apiproxy.telemetry.usage_lines import UsageLines
+from apiproxy.telemetry.usage_log import FILE_NAME, UsageLog
+from apiproxy.wire.metering import Metering
+from apiproxy.wire.places import PlaceQueue
+from apiproxy.wire.reactor import Reactor
+
+
+class Bookkeeping:
+    """All that counts what passes.
+
+    Attributes:
+        accounts: where everything is written down.
+        metering: lets requests pass; None where nothing is metered.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Reactor,
+        log: LineLog,
+        counters: Counters,
+        *,
+        seconds: Callable[[], float],
+        complain: Complain,
+        figures: Figures | None = None,
+        worker: int = 0,
+        workers: int = 1,
+    ) -> None:
+        """Put it together; ``open`` opens what is to be opened.
+
+        Args:
+            settings: everything that can be set.
+            reactor: provides time, threads and connections.
+            log: where lines go.
+            counters: count what is metered.
+            seconds: a clock that does not jump.
+            complain: told of bugs.
+            figures: of the rate limits, shared with other processes; our own if not given.
+            worker: the number of this process among those that share them.
+            workers: how many do.
+        """
+        self._settings = settings
+        self._reactor = reactor
+        self._log = log
+        self._counters = counters
+        self._lines = UsageLines(log)
+        self._seconds = seconds
+        self._complain = complain
+        self._figures = figures
+        self._worker, self._workers = worker, workers
+        self._new_id = fresh_ids(os.urandom)
+        self._store: Store = MemoryLedger(time)
+        self._usage_log: UsageLog | None = None
+        self._thread = Background(reactor, "usage log")
+        admission = self._admission(settings.rules)
+        self.accounts = Accounts(
+            self._store,
+            admission,
+            settings.run_id,
+            clock=reactor,
+            now=time,
+            seconds=seconds,
+            tell=self._metered,
+            complain=complain,
+        )
+        self._places = PlaceQueue(settings.rules.places, reactor)
+        self.metering = self._metering(settings, admission)
+
+    # Rules.
+
+    def _admission(self, rules: Rules) -> Admission:
+        prices = Prices(rules.pricing, rules.unknown, _today, CATALOGUE.read_bytes)
+        return Admission(rules, prices)
+
+    def _metering(self, settings: Settings, admission: Admission) -> Metering | None:
+        if not settings.metering:
+            return None
+        return Metering(
+            settings.rules,
+            admission,
+            self.accounts,
+            self._rates(settings),
+            self._places,
+            seconds=self._seconds,
+            new_id=self._new_id,
+            held=settings.max_held,
+            open_without_ledger=settings.ledger_away == "open",
+        )
+
+    def _rates(self, settings: Settings) -> RateLimits:
+        names = [provider.name for provider in settings.providers]
+        if self._figures is None:
+            self._figures = [0] * RateLimits.size(len(names), self._workers)
+        return RateLimits(
+            settings.rules.rates,
+            self._figures,
+            names,
+            time,
+            worker=self._worker,
+            workers=self._workers,
+        )
+
+    def use(self, settings: Settings) -> None:
+        """Go by other rules from now on; ledger and log stay where they are."""
+        self._settings = settings
+        admission = self._admission(settings.rules)
+        self.accounts.use(admission)
+        self._places = PlaceQueue(settings.rules.places, self._reactor)
+        self.metering = self._metering(settings, admission)
+        if self._usage_log is not None:
+            self._usage_log.redact(settings.secrets)
+            self._usage_log.reopen()
+
+    def _metered(self, metered: Metered) -> None:
+        """A response is over, and some milliseconds have passed."""
+        try:
+            self._counters.metered(metered)
+            self._lines.metered(metered)
+            if self._usage_log is not None:
+                self._usage_log.metered(metered)
+        except Exception as error:  # telemetry fails open
+            self._complain("a response could not be reported", error)
+
+    # Its life.
+
+    def open(self) -> None:
+        """Open the ledger and the usage log.
+
+        Raises:
+            LedgerUnavailable: the ledger cannot be opened.
+        """
+        settings = self._settings
+        self._store = open_ledger(
+            place_of(settings),
+            cast(Threads, self._reactor),
+            token=self._new_id(),
+            now=time,
+            new_id=self._new_id,
+            connect=self._connect,
+        )
+        self.accounts.ledger = self._store
+        if settings.usage_log_dir is not None:
+            journal = Journal(
+                Path(settings.usage_log_dir) / FILE_NAME,
+                most=settings.usage_log_bytes,
+                keep=settings.usage_log_files,
+            )
+            self._usage_log = UsageLog(
+                journal,
+                self._thread.run,
+                self._reactor,
+                self._log,
+                version=__version__,
+                now=time,
+            )
+            self._usage_log.redact(settings.secrets)
+            self._usage_log.open()
+
+    def _connect(self, host: str, port: int, tls: bool) -> IStreamClientEndpoint:
+        endpoint = HostnameEndpoint(self._reactor, host, port)
+        return wrapClientTLS(optionsForClientTLS(host), endpoint) if tls else endpoint
+
+    def flush(self) -> None:
+        """Tell and write down what is only noted so far."""
+        self.accounts.flush()
+
+    async def close(self) -> None:
+        """Write down what is left, and let go."""
+        self.accounts.close()
+        if self._usage_log is not None:
+            await self._usage_log.close()
+        self._thread.end()
+        await self._store.close()
+
+    # Who may look.
+
+    def standings(self) -> Later[list[Standing]]:
+        """What the ledger has."""
+        self.flush()
+        standings = self._store.standings()
+        assert isinstance(standings, list | Deferred)
+        return standings
+
+    def spending(self, standings: list[Standing]) -> Mapping[str, object]:
+        """The sections of ``/reflect`` about budgets."""
+        run = self._settings.run_id
+        maxima = maxima_of(self._settings.rules)
+        return spending(standings, maxima, run=run, now=time())
+
+    def rate_limits(self) -> Mapping[str, object]:
+        """The section of ``/health`` about rates."""
+        return {} if self.metering is None else self.metering.rates.state()
+
+
+def place_of(settings: Settings) -> Place:
+    """Where the ledger is."""
+    if settings.ledger is not None:
+        return settings.ledger
+    if settings.state_dir is not None:
+        return InFolder(Path(settings.state_dir))
+    return Nowhere()
+
+
+def maxima_of(rules: Rules) -> Maxima:
+    """What is configured, in the units in which it is shown."""
+    budgets = rules.budgets
+    money, tokens = budgets.ai_credits, budgets.tokens
+    return Maxima(
+        ai_credits=None if money is None else money / CREDIT,
+        effective_tokens=None if tokens is None else tokens / 1000,
+        runs=budgets.runs,
+        cache_misses=budgets.misses,
+        permission_denied=budgets.denied,
+    )
+
+
+def _today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d")
