@@ -16,7 +16,7 @@
     │   ├── NotConfigured             403  provider_not_configured
     │   ├── Overloaded                503  too_many_exchanges
     │   ├── ShuttingDown              503  shutting_down
-    │   ├── Stopped                   403  stopped_by_operator
+    │   ├── StoppedByOperator                   403  stopped_by_operator
     │   └── InternalError             500  internal_error
     ├── PolicyRefusal                 a rule or a budget that was set here says no
     │   ├── TokensExceeded            403  effective_tokens_limit_exceeded
