@@ -13,9 +13,6 @@ from time import time
 from typing import cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.ssl import optionsForClientTLS
 
 from apiproxy import __version__
 from apiproxy.accounts import Accounts
@@ -42,6 +39,7 @@ from apiproxy.telemetry.usage_log import FILE_NAME, UsageLog
 from apiproxy.wire.metering import Metering
 from apiproxy.wire.places import PlaceQueue
 from apiproxy.wire.reactor import Reactor
+from apiproxy.wire.ways import Ways
 
 
 class Bookkeeping:
@@ -56,6 +54,7 @@ class Bookkeeping:
         self,
         settings: Settings,
         reactor: Reactor,
+        ways: Ways,
         log: LineLog,
         counters: Counters,
         *,
@@ -69,7 +68,8 @@ class Bookkeeping:
 
         Args:
             settings: everything that can be set.
-            reactor: provides time, threads and connections.
+            reactor: provides time and threads.
+            ways: lead to a ledger on another host.
             log: where lines go.
             counters: count what is metered.
             seconds: a clock that does not jump.
@@ -80,6 +80,7 @@ class Bookkeeping:
         """
         self._settings = settings
         self._reactor = reactor
+        self._ways = ways
         self._log = log
         self._counters = counters
         self._lines = UsageLines(log)
@@ -175,7 +176,7 @@ class Bookkeeping:
             token=self._new_id(),
             now=time,
             new_id=self._new_id,
-            connect=self._connect,
+            connect=self._ways.straight_to,
         )
         self.accounts.ledger = self._store
         if settings.usage_log_dir is not None:
@@ -194,10 +195,6 @@ class Bookkeeping:
             )
             self._usage_log.redact(settings.secrets)
             self._usage_log.open()
-
-    def _connect(self, host: str, port: int, tls: bool) -> IStreamClientEndpoint:
-        endpoint = HostnameEndpoint(self._reactor, host, port)
-        return wrapClientTLS(optionsForClientTLS(host), endpoint) if tls else endpoint
 
     def flush(self) -> None:
         """Tell and write down what is only noted so far."""

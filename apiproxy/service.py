@@ -118,7 +118,7 @@ class Proxy(Service):
         ways = self._ways(settings)
         self.keycheck = self._keycheck(settings, ways)
         self._ends = Ends(reactor)
-        self._books = self._bookkeeping(settings)
+        self._books = self._bookkeeping(settings, ways)
         self._watch = Watch(reactor, seconds, tick)
         self._handshakes = Handshakes(reactor)
         self._drain: Drain | None = None
@@ -141,10 +141,11 @@ class Proxy(Service):
         context = trust(*settings.ca_files)
         return Ways(self._reactor, context, settings.deadlines)
 
-    def _bookkeeping(self, settings: Settings) -> Bookkeeping:
+    def _bookkeeping(self, settings: Settings, ways: Ways) -> Bookkeeping:
         return Bookkeeping(
             settings,
             self._reactor,
+            ways,
             self._log,
             self.counters,
             seconds=self._seconds,

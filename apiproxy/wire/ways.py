@@ -46,6 +46,11 @@ class Ways:
             )
         return self._tls(below, provider.host, to_proxy=False)
 
+    def straight_to(self, host: str, port: int, tls: bool) -> IStreamClientEndpoint:
+        """The way to a server of the operator's own, such as Redis, without the proxy."""
+        below = tcp(self._reactor, host, port, self._deadlines.dial)
+        return self._tls(below, host, to_proxy=False) if tls else below
+
     def _to_proxy(self, proxy: EgressProxy) -> IStreamClientEndpoint:
         below = tcp(self._reactor, proxy.host, proxy.port, self._deadlines.dial)
         return self._tls(below, proxy.host, to_proxy=True) if proxy.tls else below
