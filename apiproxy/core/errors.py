@@ -200,7 +200,7 @@ class PolicyRefusal(ProxyError):
     names are those of the older sidecar, so that what reads them goes on working.
     """
 
-    status, code = 403, "policy_refusal"
+    status, code = 400, "policy_refusal"
 
 
 class TokensExceeded(PolicyRefusal):

@@ -1,0 +1,1 @@
+"""What passes is metered, and limits and budgets hold: through the whole proxy."""
