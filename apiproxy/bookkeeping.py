@@ -26,10 +26,12 @@ from apiproxy.ledger.memory import MemoryLedger
 from apiproxy.ledger.open import InFolder, Nowhere, Place, Threads, open_ledger
 from apiproxy.ledger.rules import Store
 from apiproxy.policy.admission import Admission
+from apiproxy.policy.edits import Editor
 from apiproxy.policy.ledger import Standing
 from apiproxy.policy.prices import CATALOGUE, Prices
 from apiproxy.policy.rate import Figures, RateLimits
 from apiproxy.policy.rules import CREDIT, Rules
+from apiproxy.policy.steering import Warnings
 from apiproxy.telemetry.background import Background
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.journal import Journal
@@ -104,6 +106,7 @@ class Bookkeeping:
             complain=complain,
         )
         self._places = PlaceQueue(settings.rules.places, reactor)
+        self._warnings = Warnings(settings.rules.steering, seconds(), seconds)
         self.metering = self._metering(settings, admission)
 
     # Rules.
@@ -118,6 +121,7 @@ class Bookkeeping:
         return Metering(
             settings.rules,
             admission,
+            Editor(settings.rules, self._warnings),
             self.accounts,
             self._rates(settings),
             self._places,

@@ -257,6 +257,13 @@ _HOW_MUCH = (
         _WEIGHING.cache_write_hour,
         "The same for one that is kept there for an hour.",
     ),
+    _ours(
+        "INCLUDE_USAGE",
+        "budgets.include_usage",
+        one_of("auto", "on", "off"),
+        "auto",
+        "Ask streams of chat completions for their usage: where a budget needs it, or not.",
+    ),
 )
 
 _WHICH = (

@@ -69,6 +69,7 @@ class Passage:
 
     __slots__ = (
         "_books",
+        "_carried",
         "_leave",
         "_looked",
         "_reader",
@@ -109,6 +110,7 @@ class Passage:
         self._seconds = seconds
         self._reader: AnswerReader | None = None
         self._leave: Callable[[], None] | None = None
+        self._carried: Callable[[bool], None] | None = None
         self._tail = b""
         self._looked = 0
         self._settled = False
@@ -137,6 +139,10 @@ class Passage:
         self.claim = claim
         self._leave = leave
         self.watched = watched and claim is not None
+
+    def carry(self, over: Callable[[bool], None]) -> None:
+        """Its request carries something; ``over`` is told whether that has left."""
+        self._carried = over
 
     # An answer over HTTP.
 
@@ -217,6 +223,9 @@ class Passage:
         self.cut = None
         if reader is not None:
             reader.end(gap(error))
+        if self._carried is not None:
+            self._carried(self.exchange.forwarded is not None)
+            self._carried = None
         if not self._settled:
             self._end_unanswered(error)
         leave, self._leave = self._leave, None
