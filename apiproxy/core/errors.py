@@ -16,6 +16,7 @@
     │   ├── NotConfigured             403  provider_not_configured
     │   ├── Overloaded                503  too_many_exchanges
     │   ├── ShuttingDown              503  shutting_down
+    │   ├── Stopped                   403  stopped_by_operator
     │   └── InternalError             500  internal_error
     ├── PolicyRefusal                 a rule or a budget that was set here says no
     │   ├── TokensExceeded            403  effective_tokens_limit_exceeded
@@ -32,8 +33,7 @@
     │   ├── RateLimited               429  rate_limited
     │   ├── BudgetReserved            429  budget_reserved
     │   ├── QueueTimeout              503  queue_timeout
-    │   ├── LedgerAway                503  ledger_unavailable
-    │   └── StoppedByOperator         403  stopped_by_operator
+    │   └── LedgerAway                503  ledger_unavailable
     ├── EgressFault                   what the egress proxy (Squid) did
     │   ├── EgressDenied              403  egress_denied
     │   ├── EgressAuthRequired        502  egress_auth_required
@@ -188,6 +188,13 @@ class ShuttingDown(OurFault):
     default = "apiproxy is shutting down."
 
 
+class Stopped(OurFault):
+    """An operator has ended it; 403, so that nothing is sent again."""
+
+    status, code = 403, "stopped_by_operator"
+    default = "An operator of apiproxy has stopped this request."
+
+
 class InternalError(OurFault):
     """A bug of ours, contained to this exchange; the log has the traceback."""
 
@@ -332,13 +339,6 @@ class LedgerAway(PolicyRefusal):
 
     status, code, retriable = 503, "ledger_unavailable", True
     default = "The ledger of budgets cannot be reached; nothing passes until it can."
-
-
-class StoppedByOperator(PolicyRefusal):
-    """Somebody has stopped this run, caller or exchange over the control socket."""
-
-    code = "stopped_by_operator"
-    default = "An operator has stopped this."
 
 
 class EgressFault(ProxyError):

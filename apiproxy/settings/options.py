@@ -15,8 +15,11 @@ from apiproxy.settings.kinds import (
     seconds,
     size,
 )
+from apiproxy.settings.metering import METERING
 from apiproxy.settings.option import Option
 from apiproxy.settings.policy_options import POLICY
+
+__all__ = ["OPTIONS", "Option"]
 
 _HOW_LONG = Deadlines()
 _HOW_MUCH = Limits()
@@ -161,4 +164,4 @@ _LIMITS = (
     _limit("REPLAY_BYTES", "replay", size(0), "Bytes of a body kept for one retry."),
 )
 
-OPTIONS = (*_GENERAL, *_EGRESS, *_DEADLINES, *_LIMITS, *POLICY)
+OPTIONS = (*_GENERAL, *METERING, *_EGRESS, *_DEADLINES, *_LIMITS, *POLICY)
