@@ -33,8 +33,7 @@
     │   ├── RateLimited               429  rate_limited
     │   ├── BudgetReserved            429  budget_reserved
     │   ├── QueueTimeout              503  queue_timeout
-    │   ├── LedgerAway                503  ledger_unavailable
-    │   └── StoppedByOperator         403  stopped_by_operator
+    │   └── LedgerAway                503  ledger_unavailable
     ├── EgressFault                   what the egress proxy (Squid) did
     │   ├── EgressDenied              403  egress_denied
     │   ├── EgressAuthRequired        502  egress_auth_required
@@ -333,13 +332,6 @@ class LedgerAway(PolicyRefusal):
 
     status, code, retriable = 503, "ledger_unavailable", True
     default = "The ledger of budgets cannot be reached; nothing passes until it can."
-
-
-class StoppedByOperator(PolicyRefusal):
-    """Somebody has stopped this run, caller or exchange over the control socket."""
-
-    code = "stopped_by_operator"
-    default = "An operator has stopped this."
 
 
 class EgressFault(ProxyError):
