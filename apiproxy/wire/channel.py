@@ -365,7 +365,9 @@ class AgentChannel(Protocol):
             The connection, and the bytes that came behind the request.
         """
         self._site.channel_given(self)
-        self.request = None
+        request, self.request = self.request, None
+        if request is not None:
+            request.server = None  # so that nothing lives on
         rest, self._buffer = self._buffer, b""
         line = self._line
         line.unregisterProducer()
