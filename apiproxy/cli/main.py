@@ -15,6 +15,9 @@ _COMMANDS = {
     "check": "apiproxy.cli.check",
     "health": "apiproxy.cli.health",
     "settings": "apiproxy.cli.settings",
+    "state": "apiproxy.cli.state",
+    "budget": "apiproxy.cli.budget",
+    "stop": "apiproxy.cli.stop",
     "demo": "apiproxy.demo.main",
 }
 """Module by subcommand; the command in it is called ``command``."""

@@ -109,6 +109,9 @@ class Exchange:
         transport: ``http`` or ``websocket``.
         method: of the agent's request.
         path: of the agent's request, without the query.
+        caller: who asked; empty as long as that is not known.
+        run: whose budget it is on; likewise.
+        model: that was asked for; likewise.
         phase: how far it has come.
         status: what the agent got; 0 as long as it got nothing.
         error: why it ended, None for an orderly end.
@@ -131,6 +134,7 @@ class Exchange:
         "answered",
         "bytes_down",
         "bytes_up",
+        "caller",
         "close_code",
         "dial_seconds",
         "ended",
@@ -138,11 +142,13 @@ class Exchange:
         "forwarded",
         "id",
         "method",
+        "model",
         "path",
         "phase",
         "provider",
         "queued_seconds",
         "reused",
+        "run",
         "started",
         "status",
         "transport",
@@ -164,6 +170,9 @@ class Exchange:
         self.provider = provider
         self.method = method
         self.path = path
+        self.caller = ""
+        self.run = ""
+        self.model = ""
         self.transport = transport
         self.status = 0
         self.error: ProxyError | None = None

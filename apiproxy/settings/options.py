@@ -1,9 +1,5 @@
 """The table of settings that belong to no provider."""
 
-from typing import Any
-
-from attrs import frozen
-
 from apiproxy.core.egress import NoProxy
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.settings.kinds import (
@@ -19,30 +15,13 @@ from apiproxy.settings.kinds import (
     seconds,
     size,
 )
+from apiproxy.settings.metering import METERING
+from apiproxy.settings.option import Option
+
+__all__ = ["OPTIONS", "Option"]
 
 _HOW_LONG = Deadlines()
 _HOW_MUCH = Limits()
-
-
-@frozen
-class Option:
-    """One setting.
-
-    Attributes:
-        names: of the environment variables; the first that is set counts.
-        key: in TOML, with dots; also says where ``Settings`` keeps the value.
-        kind: how it is read.
-        default: when nothing is said.
-        doc: one line for the reference.
-        toml: whether the configuration file may set it too.
-    """
-
-    names: tuple[str, ...]
-    key: str
-    kind: Kind
-    default: Any
-    doc: str
-    toml: bool = True
 
 
 def _deadline(name: str, doc: str) -> Option:
@@ -184,4 +163,4 @@ _LIMITS = (
     _limit("REPLAY_BYTES", "replay", size(0), "Bytes of a body kept for one retry."),
 )
 
-OPTIONS = (*_GENERAL, *_EGRESS, *_DEADLINES, *_LIMITS)
+OPTIONS = (*_GENERAL, *METERING, *_EGRESS, *_DEADLINES, *_LIMITS)
