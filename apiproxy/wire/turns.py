@@ -232,7 +232,7 @@ class Turns:
         for message in self._told.feed(data):
             if message.payload is not None:
                 self._reader.told(message.payload)
-        if self._metering.cuts:
+        if self._metering.cuts and self._metering.gates:
             self._look()
 
     def _look(self) -> None:
