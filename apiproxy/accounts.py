@@ -10,13 +10,14 @@ which answers later, keeps what it is owed itself.)
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Complain, Exchange
 from apiproxy.core.metered import Cost, Metered
 from apiproxy.core.usage import Demand, Record
@@ -36,8 +37,13 @@ _MOST_OWED = 10_000
 _AGAIN_SECONDS = 1.0
 _SUM_SECONDS = 1.0
 
+_LOST = "a cost could not be written down"
+
 Write = Callable[[], Later[object]]
 """Writes something down."""
+
+Refused = Callable[[Exchange, ProxyError], None]
+"""Is told of what an agent asked, and why it may not have it."""
 
 
 class Accounts:
@@ -58,7 +64,9 @@ class Accounts:
         clock: IReactorTime,
         now: Callable[[], float],
         seconds: Callable[[], float],
+        new_id: Callable[[], str],
         tell: Callable[[Metered], None],
+        tell_refusal: Refused,
         complain: Complain,
     ) -> None:
         """Empty books.
@@ -70,7 +78,9 @@ class Accounts:
             clock: for what is done later.
             now: epoch seconds.
             seconds: a clock that does not jump.
+            new_id: makes ids that are not used twice.
             tell: told of each response that is over; later, and many at a time.
+            tell_refusal: told of each refusal.
             complain: told of what cannot be written down.
         """
         self.ledger = ledger
@@ -80,12 +90,15 @@ class Accounts:
         self._clock = clock
         self._now = now
         self._seconds = seconds
+        self._new_id = new_id
         self._tell = tell
+        self._tell_refusal = tell_refusal
         self._complain = complain
         self._told: Batch[Metered] = Batch(clock, tell)
         self._noted: Batch[tuple[Passage, Record]] = Batch(clock, self._note)
         self._owed: deque[Write] = deque()
         self._retry: IDelayedCall | None = None
+        self._closing: Deferred[None] | None = None
         self._sums: dict[tuple[str, str], int] = {}
         self._summing: IDelayedCall | None = None
         self._effective = 0.0
@@ -100,6 +113,14 @@ class Accounts:
         return self._admission.claim(
             id, demand, exchange.provider, exchange.caller, self.run
         )
+
+    def drop(self, claim: Claim) -> None:
+        """Give a claim back that came too late for whoever made it."""
+        self._write(lambda: self.ledger.release(claim.id))
+
+    def refused(self, exchange: Exchange, error: ProxyError) -> None:
+        """A rule, a limit or a budget has refused what an agent asked."""
+        self._tell_refusal(exchange, error)
 
     # What passages tell.
 
@@ -126,10 +147,10 @@ class Accounts:
         """
         claim = passage.claim
         if claim is not None:
-            self._write(lambda: self.ledger.release(claim.id))
+            self.drop(claim)
         denied = self._admission.failed(passage.exchange.provider, status)
         if denied:
-            self._write(lambda: self.ledger.add(denied))
+            self._add(denied)
 
     def grow(self, passage: Passage, record: Record) -> None:
         """A response has become longer; cut it if it has crossed a cap.
@@ -185,7 +206,16 @@ class Accounts:
         sums, self._sums = self._sums, {}
         entries = [Entry(*key, amount) for key, amount in sums.items()]
         if entries:
-            self._write(lambda: self.ledger.add(entries))
+            self._add(entries)
+
+    def _add(self, entries: Sequence[Entry]) -> None:
+        """Write down what nobody has claimed.
+
+        Not by ``Ledger.add``: what is settled under an id can be tried again, for it is
+        written down once, even where the first try was heard and its answer was not.
+        """
+        id = self._new_id()
+        self._write(lambda: self.ledger.settle(id, entries))
 
     def flush(self) -> None:
         """Price, tell and write down what was noted, now."""
@@ -249,11 +279,11 @@ class Accounts:
     def _write(self, write: Write) -> None:
         """Write something down, now or as soon as it can be."""
         self._owed.append(write)
-        if len(self._owed) > _MOST_OWED:
-            self._owed.popleft()
-            self._complain("a cost could not be written down", LedgerUnavailable())
-        if self._retry is None:
+        if len(self._owed) == 1:
             self._pay()
+        elif len(self._owed) > _MOST_OWED:
+            del self._owed[1]  # the first may be on its way at this moment
+            self._complain(_LOST, LedgerUnavailable())
 
     def _pay(self) -> None:
         """Write down what is owed, in order."""
@@ -263,18 +293,34 @@ class Accounts:
             except LedgerUnavailable:
                 self._later()
                 return
+            except Exception as error:
+                self._complain(_LOST, error)
+            else:
+                if isinstance(written, Deferred):
+                    _ = written.addCallbacks(self._paid, self._unpaid)
+                    return
             self._owed.popleft()
-            if isinstance(written, Deferred):
-                _ = written.addErrback(self._unwritten)
+        self._all_paid()
 
-    def _unwritten(self, failure: Failure) -> None:
-        """A ledger on another host is away; it remembers itself what it is owed."""
-        if not failure.check(LedgerUnavailable):
-            assert failure.value is not None
-            self._complain("a cost could not be written down", failure.value)
+    def _paid(self, _: object) -> None:
+        self._owed.popleft()
+        self._pay()
+
+    def _unpaid(self, failure: Failure) -> None:
+        if failure.check(LedgerUnavailable):
+            self._later()
+            return
+        assert failure.value is not None
+        self._complain(_LOST, failure.value)
+        self._paid(None)
 
     def _later(self) -> None:
-        if self._retry is None:
+        """Try again in a while; at the end, give up."""
+        if self._closing is not None:
+            lost, self._owed = len(self._owed), deque()
+            self._complain(f"{lost} costs could not be written", LedgerUnavailable())
+            self._all_paid()
+        elif self._retry is None:
             self._retry = self._clock.callLater(_AGAIN_SECONDS, self._again)
 
     def _again(self) -> None:
@@ -286,13 +332,21 @@ class Accounts:
         """What could not be written down yet."""
         return len(self._owed)
 
-    def close(self) -> None:
+    def _all_paid(self) -> None:
+        closing = self._closing
+        if closing is not None and not closing.called:
+            closing.callback(None)
+
+    async def close(self) -> None:
         """Write down what can be, and try no more."""
         self.flush()
+        self._closing = closing = Deferred()
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
             self._pay()
+        if self._owed:
+            await closing
 
     def __repr__(self) -> str:
         return f"<Accounts of {self.run}, {self.owed} owed>"

@@ -19,7 +19,8 @@ from apiproxy.accounts import Accounts
 from apiproxy.admin.answer import Later
 from apiproxy.admin.spending import Maxima, spending
 from apiproxy.config import Settings
-from apiproxy.core.exchange import Complain
+from apiproxy.core.errors import PolicyRefusal, ProxyError, RateLimited
+from apiproxy.core.exchange import Complain, Exchange
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.metered import Metered
 from apiproxy.ledger.memory import MemoryLedger
@@ -29,7 +30,7 @@ from apiproxy.policy.admission import Admission
 from apiproxy.policy.edits import Editor
 from apiproxy.policy.ledger import Standing
 from apiproxy.policy.prices import CATALOGUE, Prices
-from apiproxy.policy.rate import Figures, RateLimits
+from apiproxy.policy.rate import SHORT, Figures, RateLimits
 from apiproxy.policy.rules import CREDIT, Rules
 from apiproxy.policy.steering import Warnings
 from apiproxy.telemetry.background import Background
@@ -102,7 +103,9 @@ class Bookkeeping:
             clock=reactor,
             now=time,
             seconds=seconds,
+            new_id=self._new_id,
             tell=self._metered,
+            tell_refusal=self._refused,
             complain=complain,
         )
         self._places = PlaceQueue(settings.rules.places, reactor)
@@ -165,6 +168,26 @@ class Bookkeeping:
         except Exception as error:  # telemetry fails open
             self._complain("a response could not be reported", error)
 
+    def _refused(self, exchange: Exchange, error: ProxyError) -> None:
+        """Count and log it, with its figures."""
+        if isinstance(error, RateLimited):
+            self._limited(exchange, error)
+        elif isinstance(error, PolicyRefusal):
+            self._counters.refused(exchange.provider, error.code)
+            self._refusal_line(exchange, error.code, error.details)
+
+    def _limited(self, exchange: Exchange, error: RateLimited) -> None:
+        figures = dict(error.details)
+        kind = SHORT[str(figures.pop("window"))]
+        self._counters.rate_limited(exchange.provider, kind)
+        self._refusal_line(exchange, error.code, {**figures, "limit_type": kind})
+
+    def _refusal_line(
+        self, exchange: Exchange, event: str, figures: Mapping[str, object]
+    ) -> None:
+        told = {"request_id": exchange.id, **figures, "provider": exchange.provider}
+        self._log.log("warning", event, **told)
+
     # Its life.
 
     def open(self) -> None:
@@ -206,7 +229,7 @@ class Bookkeeping:
 
     async def close(self) -> None:
         """Write down what is left, and let go."""
-        self.accounts.close()
+        await self.accounts.close()
         if self._usage_log is not None:
             await self._usage_log.close()
         self._thread.end()

@@ -53,6 +53,9 @@ class Accounts(Books, Protocol):
     def claim(self, id: str, exchange: Exchange, demand: Demand) -> Claim | None:
         """What a demand sets aside; None if it makes no model work."""
 
+    def drop(self, claim: Claim) -> None:
+        """Give a claim back that came too late for whoever made it."""
+
 
 @frozen
 class Entered:
@@ -122,7 +125,31 @@ class Metering:
         """Whether a rule has to see a request before any of it leaves."""
         return self._sees_requests or self._accounts.capped
 
+    @property
+    def holds(self) -> bool:
+        """Whether a rule has to see a message on a socket before it goes on."""
+        return self.gates or self.rates.enabled
+
     # The way in.
+
+    def limit(self, exchange: Exchange, size: int = 0) -> ProxyError | None:
+        """Count a request, an upgrade or a message that asks for a response.
+
+        Args:
+            exchange: it belongs to.
+            size: bytes that are known to come with it.
+
+        Returns:
+            The refusal, if it is one too many, which then was told of.
+        """
+        error = self.rates.admit(exchange.provider, size)
+        if error is not None:
+            self.refused(exchange, error)
+        return error
+
+    def refused(self, exchange: Exchange, error: ProxyError) -> None:
+        """Tell of a refusal that an agent gets."""
+        self._accounts.refused(exchange, error)
 
     def passage(self, exchange: Exchange, ask: Ask) -> Passage | None:
         """Let a request pass that no rule has to see; None if no model is asked."""
@@ -231,7 +258,7 @@ class Metering:
             return later
         known: Deferred[Shortage | None] = Deferred()
         _ = later.addCallbacks(
-            lambda found: _answer(known, found, lambda: ledger.release(claim.id)),
+            lambda found: _answer(known, found, lambda: self._accounts.drop(claim)),
             lambda failure: None if known.called else known.errback(failure),
         )
         return await known

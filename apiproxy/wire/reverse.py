@@ -92,6 +92,10 @@ class ProviderResource(ReverseProxyResource):
         metering = route.metering
         if metering is None:
             relay.start()
+            return
+        refusal = metering.limit(relay.exchange, ask.length or 0)
+        if refusal is not None:
+            relay.refuse(refusal)
         elif metering.gates:
             Entrance(route, metering, request, ask, relay).start()
         else:
