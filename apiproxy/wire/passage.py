@@ -14,7 +14,7 @@ from apiproxy.core.errors import (
     AgentGone,
     ProxyError,
     ShuttingDown,
-    StoppedByOperator,
+    Stopped,
     UpstreamSilent,
 )
 from apiproxy.core.exchange import Exchange
@@ -33,7 +33,7 @@ _EVENT_END = re.compile(rb"(?>\r\n|\n|\r){2}")
 _EVENT_ENDS = (b"\n\n", b"\r\r", b"\n\r", b"\n\r\n", b"\r\r\n")
 _LONGEST_END = 4
 
-_WORKING = (AgentGone, ShuttingDown, StoppedByOperator, UpstreamSilent)
+_WORKING = (AgentGone, ShuttingDown, Stopped, UpstreamSilent)
 """After these, the provider may well go on with an answer of which nothing was seen."""
 
 Cut = Callable[[ProxyError], None]
