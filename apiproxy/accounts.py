@@ -148,7 +148,8 @@ class Accounts:
         claim = passage.claim
         if claim is not None:
             self.drop(claim)
-        denied = self._admission.failed(passage.exchange.provider, status)
+        provider = passage.exchange.provider
+        denied = self._admission.failed(provider, status, run=self.run)
         if denied:
             self._add(denied)
 
