@@ -55,7 +55,6 @@ class SocketCopy:
     """
 
     __slots__ = (
-        "answered",
         "_asked",
         "_closely",
         "_done",
@@ -67,6 +66,7 @@ class SocketCopy:
         "_over",
         "_setup",
         "_turn",
+        "answered",
     )
 
     def __init__(
