@@ -117,8 +117,8 @@ class Proxy(Service):
         self._seconds = seconds
         ways = self._ways(settings)
         self.keycheck = self._keycheck(settings, ways)
-        self._ends = Ends(reactor)
         self._books = self._bookkeeping(settings, ways)
+        self._ends = Ends(reactor, self._books.accounts.catch_up)
         self._watch = Watch(reactor, seconds, tick)
         self._handshakes = Handshakes(reactor)
         self._drain: Drain | None = None

@@ -15,12 +15,11 @@ chunk: the wire adds to ``bytes_up`` and ``bytes_down`` itself.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import IntEnum
-from typing import Literal, Protocol
+from typing import Protocol
 
 from apiproxy.core.errors import InternalError, ProxyError
+from apiproxy.core.metered import Metered, Transport
 from apiproxy.core.values import Answer, Ask
-
-Transport = Literal["http", "websocket"]
 
 
 class Phase(IntEnum):
@@ -124,6 +123,7 @@ class Exchange:
         reused: whether the upstream line had carried an exchange before.
         bytes_up: bytes of request body, or of WebSocket frames, sent upstream.
         bytes_down: bytes of answer body, or of WebSocket frames, sent to the agent.
+        metered: what its response has used, over HTTP, once that is known; None for nothing.
         close_code: WebSocket close code that ended it (RFC 6455, section 7.4); None else.
     """
 
@@ -141,6 +141,7 @@ class Exchange:
         "error",
         "forwarded",
         "id",
+        "metered",
         "method",
         "model",
         "path",
@@ -186,6 +187,7 @@ class Exchange:
         self.bytes_up = 0
         self.bytes_down = 0
         self.close_code: int | None = None
+        self.metered: Metered | None = None
         self._seconds = seconds
         self._observers = observers
         self._complain = complain

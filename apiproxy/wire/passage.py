@@ -90,7 +90,6 @@ class Passage:
         "_books",
         "_carried",
         "_give_back",
-        "_kept",
         "_leave",
         "_looked",
         "_reader",
@@ -132,7 +131,6 @@ class Passage:
         self._leave: Callable[[], None] | None = None
         self._carried: Callable[[bool], None] | None = None
         self._give_back: Callable[[], None] | None = None
-        self._kept: Kept | None = None
         self._tail = b""
         self._looked = 0
         self._settled = False
@@ -192,9 +190,10 @@ class Passage:
         demand = self.demand
         if self.claim is None and demand.inference and 200 <= status < 300:
             fields = answer.fields
-            if 0 <= length <= MOST_KEPT or (length < 0 and is_document(fields)):
-                self._kept = reader = Kept(demand, fields, self.record)
-                self._reader = reader
+            if 0 <= length <= MOST_KEPT or (
+                length < 0 and not demand.stream and is_document(fields)
+            ):
+                self._reader = reader = Kept(demand, fields, self.record)
                 return reader
         self._reader = open_answer(
             demand, status, answer.fields, self.record, self.watched
@@ -271,7 +270,7 @@ class Passage:
         reader, self._reader = self._reader, None
         self.cut = None
         if reader is not None:
-            if error is None and reader is self._kept and reader.whole:
+            if error is None and isinstance(reader, Kept) and reader.whole:
                 self._settled = True
                 self.ended = self._seconds()
                 self._books.settle(self, reader)

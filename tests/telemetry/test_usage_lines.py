@@ -137,7 +137,7 @@ class LogLineTests(SynchronousTestCase):
 
     def test_token_usage(self) -> None:
         """One line for each response, with the ids by which others are found."""
-        self.lines.metered(response(run="r1"))
+        self.lines.metered(response(run="r1", transport="websocket"))
         self.assertEqual(
             msgspec.json.decode(self.written[0]),
             {
@@ -153,7 +153,7 @@ class LogLineTests(SynchronousTestCase):
                 "cache_write_tokens": 10,
                 "reasoning_tokens": 5,
                 "streaming": False,
-                "transport": "http",
+                "transport": "websocket",
                 "state": "completed",
                 "duration_ms": 12,
                 "estimated": False,

@@ -10,6 +10,7 @@ import msgspec
 
 from apiproxy.core.usage import Record
 from apiproxy.providers.usage.anthropic import anthropic_usage
+from apiproxy.providers.usage.openai import openai_usage
 from apiproxy.providers.usage.reader import LONGEST_WORD, usage_in
 from apiproxy.providers.usage.shapes import Shape, Tokens
 
@@ -61,7 +62,12 @@ def read_brief(document: bytes | bytearray) -> Record | None:
         or tokens.converse_output is not None
     ):
         return None
-    usage = usage_in(tokens) if told.type is None else anthropic_usage(tokens)
+    if told.type is not None:
+        usage = anthropic_usage(tokens)
+    elif tokens.prompt_tokens is not None:
+        usage = openai_usage(tokens)
+    else:
+        usage = usage_in(tokens)
     if usage is None:
         return None
     stop = None

@@ -27,10 +27,10 @@ class Kept:
     """One answer; see ``AnswerReader``.
 
     Attributes:
-        whole: whether ``read`` can tell what is in it, once its body is complete.
+        whole: whether all that came is here, so that ``read`` can tell what is in it.
     """
 
-    __slots__ = ("_demand", "_done", "_fields", "_held", "_reader")
+    __slots__ = ("_demand", "_done", "_fields", "_held", "_reader", "whole")
 
     def __init__(
         self, demand: Demand, fields: Fields, done: Callable[[Record], None]
@@ -47,11 +47,7 @@ class Kept:
         self._done = done
         self._held = bytearray()
         self._reader: AnswerReader | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Whether all of it is here."""
-        return self._reader is None
+        self.whole = True
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body."""
@@ -90,6 +86,7 @@ class Kept:
             reader = AnswerCopy(self._demand, self._fields, self._done, closely=False)
             held, self._held = bytes(self._held), bytearray()
             self._reader = reader
+            self.whole = False
             if held:
                 reader.feed(held)
         return reader

@@ -39,7 +39,8 @@ def openai_usage(tokens: Tokens) -> Usage | None:
     if told is None and made is None:
         return None
     into = tokens.prompt_tokens_details or tokens.input_tokens_details
-    if type(into) is not Details:
+    into = into or tokens.input_token_details or _NOTHING
+    if not isinstance(into, Details):
         into = _details(
             tokens.prompt_tokens_details,
             tokens.input_tokens_details,
