@@ -164,7 +164,7 @@ class LogLineTests(SynchronousTestCase):
 
     def test_no_usage(self) -> None:
         """A response of unknown usage is another event, with the reason."""
-        self.lines.metered(response(record(usage=None)))
+        self.lines.metered(response(record(usage=None), transport="websocket"))
         line = msgspec.json.decode(self.written[0])
         self.assertEqual(
             (line["event"], line["gap"]), ("token_track_no_usage", "no_usage")
@@ -173,5 +173,10 @@ class LogLineTests(SynchronousTestCase):
     def test_level(self) -> None:
         """Whoever logs warnings only gets none of these."""
         self.log.set_level("warning")
+        self.lines.metered(response(transport="websocket"))
+        self.assertEqual(self.written, [])
+
+    def test_over_http(self) -> None:
+        """There is none, since the line of the exchange has it all."""
         self.lines.metered(response())
         self.assertEqual(self.written, [])
