@@ -66,6 +66,7 @@ class TrafficTests(SynchronousTestCase):
         """There and back, as most messages of a long conversation."""
         message = speech.message(100, deflate=False)
         self.assertEqual(json.loads(message)["type"], "input_audio_buffer.append")
-        self.assertTrue(asks_nothing(message[:96]))
+        frame = speech.frame(0x81, message, masked=True)
+        self.assertTrue(asks_nothing(frame, len(frame) - len(message)))
         signs = SocketCopy(lambda record: None).signs
         self.assertFalse([sign for sign in signs if sign in message])
