@@ -3,13 +3,14 @@
 What was claimed is settled at once, for somebody may be waiting for what that gives back. What
 nobody had to claim is noted, and added up a few dozen at a time, as log lines are.
 
-A ledger on another host may be away for a while. Then what is to be written down is owed to
-it, in order, and tried again every second, so that no cost is forgotten as long as this
-process lives. Only so much can be owed; then the oldest is given up, with a word in the log.
+A disk may be full for a while. Then what is to be written down is owed, in order, and tried
+again every second, so that no cost is forgotten as long as this process lives. Only so much
+can be owed; then the oldest is given up, with a word in the log. (A ledger on another host,
+which answers later, keeps what it is owed itself.)
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from twisted.internet.defer import Deferred
@@ -63,7 +64,6 @@ class Accounts:
         clock: IReactorTime,
         now: Callable[[], float],
         seconds: Callable[[], float],
-        new_id: Callable[[], str],
         tell: Callable[[Metered], None],
         tell_refusal: Refused,
         complain: Complain,
@@ -77,7 +77,6 @@ class Accounts:
             clock: for what is done later.
             now: epoch seconds.
             seconds: a clock that does not jump.
-            new_id: makes ids that are not used twice.
             tell: told of each response that is over; later, and many at a time.
             tell_refusal: told of each refusal.
             complain: told of what cannot be written down.
@@ -89,7 +88,6 @@ class Accounts:
         self._clock = clock
         self._now = now
         self._seconds = seconds
-        self._new_id = new_id
         self._tell = tell
         self._tell_refusal = tell_refusal
         self._complain = complain
@@ -97,7 +95,7 @@ class Accounts:
         self._noted: Batch[tuple[Passage, Record]] = Batch(clock, self._note)
         self._owed: deque[Write] = deque()
         self._retry: IDelayedCall | None = None
-        self._closing: Deferred[None] | None = None
+        self._closed = False
         self._sums: dict[tuple[str, str], int] = {}
         self._summing: IDelayedCall | None = None
         self._effective = 0.0
@@ -147,9 +145,10 @@ class Accounts:
         claim = passage.claim
         if claim is not None:
             self.drop(claim)
-        denied = self._admission.failed(passage.exchange.provider, status)
+        provider = passage.exchange.provider
+        denied = self._admission.failed(provider, status, run=self.run)
         if denied:
-            self._add(denied)
+            self._write(lambda: self.ledger.add(denied))
 
     def grow(self, passage: Passage, record: Record) -> None:
         """A response has become longer; cut it if it has crossed a cap.
@@ -205,16 +204,7 @@ class Accounts:
         sums, self._sums = self._sums, {}
         entries = [Entry(*key, amount) for key, amount in sums.items()]
         if entries:
-            self._add(entries)
-
-    def _add(self, entries: Sequence[Entry]) -> None:
-        """Write down what nobody has claimed.
-
-        Not by ``Ledger.add``: what is settled under an id can be tried again, for it is
-        written down once, even where the first try was heard and its answer was not.
-        """
-        id = self._new_id()
-        self._write(lambda: self.ledger.settle(id, entries))
+            self._write(lambda: self.ledger.add(entries))
 
     def flush(self) -> None:
         """Price, tell and write down what was noted, now."""
@@ -273,16 +263,16 @@ class Accounts:
             selector=None if quote is None else quote.selector or None,
         )
 
-    # A ledger that may be away.
+    # A disk that may be full.
 
     def _write(self, write: Write) -> None:
         """Write something down, now or as soon as it can be."""
         self._owed.append(write)
-        if len(self._owed) == 1:
-            self._pay()
-        elif len(self._owed) > _MOST_OWED:
-            del self._owed[1]  # the first may be on its way at this moment
+        if len(self._owed) > _MOST_OWED:
+            self._owed.popleft()
             self._complain(_LOST, LedgerUnavailable())
+        if self._retry is None:
+            self._pay()
 
     def _pay(self) -> None:
         """Write down what is owed, in order."""
@@ -294,32 +284,19 @@ class Accounts:
                 return
             except Exception as error:
                 self._complain(_LOST, error)
-            else:
-                if isinstance(written, Deferred):
-                    _ = written.addCallbacks(self._paid, self._unpaid)
-                    return
+                written = None
             self._owed.popleft()
-        self._all_paid()
+            if isinstance(written, Deferred):
+                _ = written.addErrback(self._unwritten)
 
-    def _paid(self, _: object) -> None:
-        self._owed.popleft()
-        self._pay()
-
-    def _unpaid(self, failure: Failure) -> None:
-        if failure.check(LedgerUnavailable):
-            self._later()
-            return
-        assert failure.value is not None
-        self._complain(_LOST, failure.value)
-        self._paid(None)
+    def _unwritten(self, failure: Failure) -> None:
+        """A ledger on another host is away; it remembers itself what it is owed."""
+        if not failure.check(LedgerUnavailable):
+            assert failure.value is not None
+            self._complain(_LOST, failure.value)
 
     def _later(self) -> None:
-        """Try again in a while; at the end, give up."""
-        if self._closing is not None:
-            lost, self._owed = len(self._owed), deque()
-            self._complain(f"{lost} costs could not be written", LedgerUnavailable())
-            self._all_paid()
-        elif self._retry is None:
+        if self._retry is None and not self._closed:
             self._retry = self._clock.callLater(_AGAIN_SECONDS, self._again)
 
     def _again(self) -> None:
@@ -331,21 +308,18 @@ class Accounts:
         """What could not be written down yet."""
         return len(self._owed)
 
-    def _all_paid(self) -> None:
-        closing = self._closing
-        if closing is not None and not closing.called:
-            closing.callback(None)
-
-    async def close(self) -> None:
+    def close(self) -> None:
         """Write down what can be, and try no more."""
-        self.flush()
-        self._closing = closing = Deferred()
+        self._closed = True
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-            self._pay()
+        self.flush()
+        self._pay()
         if self._owed:
-            await closing
+            self._complain(
+                f"{len(self._owed)} costs were not written down", LedgerUnavailable()
+            )
 
     def __repr__(self) -> str:
         return f"<Accounts of {self.run}, {self.owed} owed>"

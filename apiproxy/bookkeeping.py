@@ -27,10 +27,12 @@ from apiproxy.ledger.memory import MemoryLedger
 from apiproxy.ledger.open import InFolder, Nowhere, Place, Threads, open_ledger
 from apiproxy.ledger.rules import Store
 from apiproxy.policy.admission import Admission
+from apiproxy.policy.edits import Editor
 from apiproxy.policy.ledger import Standing
 from apiproxy.policy.prices import CATALOGUE, Prices
 from apiproxy.policy.rate import SHORT, Figures, RateLimits
 from apiproxy.policy.rules import CREDIT, Rules
+from apiproxy.policy.steering import Warnings
 from apiproxy.telemetry.background import Background
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.journal import Journal
@@ -101,12 +103,12 @@ class Bookkeeping:
             clock=reactor,
             now=time,
             seconds=seconds,
-            new_id=self._new_id,
             tell=self._metered,
             tell_refusal=self._refused,
             complain=complain,
         )
         self._places = PlaceQueue(settings.rules.places, reactor)
+        self._warnings = Warnings(settings.rules.steering, seconds(), seconds)
         self.metering = self._metering(settings, admission)
 
     # Rules.
@@ -121,6 +123,7 @@ class Bookkeeping:
         return Metering(
             settings.rules,
             admission,
+            Editor(settings.rules, self._warnings),
             self.accounts,
             self._rates(settings),
             self._places,
@@ -225,7 +228,7 @@ class Bookkeeping:
 
     async def close(self) -> None:
         """Write down what is left, and let go."""
-        await self.accounts.close()
+        self.accounts.close()
         if self._usage_log is not None:
             await self._usage_log.close()
         self._thread.end()

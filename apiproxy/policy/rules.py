@@ -86,6 +86,8 @@ class Budgets:
         forgiving: whether a success at a provider forgives what it denied before.
         cut_off: whether an answer that crosses a cap is ended in the middle.
         reserve: tokens of output that are set aside for a model nobody has seen answer.
+        include_usage: whether streams of chat completions are asked for their usage, which
+            they tell only if asked; ``auto`` where a budget needs it.
     """
 
     tokens: int | None = None
@@ -97,6 +99,14 @@ class Budgets:
     forgiving: bool = True
     cut_off: bool = True
     reserve: int = 4096
+    include_usage: Literal["auto", "on", "off"] = "auto"
+
+    @property
+    def asks_usage(self) -> bool:
+        """Whether streams of chat completions are asked for their usage."""
+        if self.include_usage == "auto":
+            return self.tokens is not None or self.ai_credits is not None
+        return self.include_usage == "on"
 
     @property
     def money_cap(self) -> int | None:
@@ -131,6 +141,7 @@ class Pricing:
 
     Attributes:
         overlay: prices that go before those we know.
+        file: path of the file from which some of them are; None for none.
         default: for models whose price nobody knows; None for none.
         unknown: what becomes of such models; None for what fits: they are refused where a
             budget of money is set and ``default`` is not, cost ``default`` where that is
@@ -138,6 +149,7 @@ class Pricing:
     """
 
     overlay: Overlay = NO_PRICES
+    file: str | None = None
     default: Price | None = None
     unknown: Unknown | None = None
 
@@ -200,6 +212,7 @@ class Rules:
         return (
             self.reads_models
             or self.steering.enabled
+            or budgets.asks_usage
             or any(cap is not None for cap in caps)
         )
 

@@ -49,7 +49,10 @@ _NESTED = (
     "parameters",
 )
 
-_ENCODED = re.compile(rb"[A-Za-z0-9+/_-]{2048,}+")
+_ENCODED = re.compile(rb'[\s:"]*+[A-Za-z0-9+/=_\\-]*+')
+_FILES = (b"base64,", b'"data"', b'"bytes"')
+"""What stands before base64: in a data URL, and as the key of its own in other dialects."""
+
 _FILE_BYTES = 4096
 """What an image or a file counts as: about a thousand tokens, whatever its size."""
 
@@ -112,9 +115,14 @@ def read_raws(body: bytes) -> Raws:
 def prompt_bytes(body: bytes) -> int:
     """How long a prompt is, with the images and files in it counted as what they may cost."""
     size = len(body)
-    if size > 2048 and (b"base64" in body or b"data" in body or b"b64" in body):
-        for run in _ENCODED.finditer(body):
-            size -= max(0, run.end() - run.start() - _FILE_BYTES)
+    for sign in _FILES:
+        at = body.find(sign)
+        while at >= 0:
+            run = _ENCODED.match(body, at + len(sign))
+            assert run is not None  # It may match nothing.
+            end = run.end()
+            size -= max(0, end - at - _FILE_BYTES)
+            at = body.find(sign, end)
     return size
 
 

@@ -257,6 +257,13 @@ _HOW_MUCH = (
         _WEIGHING.cache_write_hour,
         "The same for one that is kept there for an hour.",
     ),
+    _ours(
+        "INCLUDE_USAGE",
+        "budgets.include_usage",
+        one_of("auto", "on", "off"),
+        "auto",
+        "Ask streams of chat completions for their usage: where a budget needs it, or not.",
+    ),
 )
 
 _WHICH = (
@@ -329,6 +336,9 @@ _WHAT_IS_SAID = (
     ),
 )
 
+PARTS = {"queue": "places", "weights": "weighing"}
+"""Parts of ``Rules`` that are not called like their section of the settings."""
+
 POLICY = (*_HOW_OFTEN, *_HOW_MUCH, *_WHICH, *_WHAT_IS_SAID)
 
 Section = Mapping[str, Any]  # Any: each attribute gives its value a type back
@@ -345,7 +355,6 @@ def rules_of(
         warn: told of what has no effect.
     """
     pricing = dict(sections["pricing"])
-    pricing.pop("file")
     own: Overlay = pricing.pop("overlay")
     for model in own.faults:
         warn(f"APIPROXY_PRICES: the cost of {model} cannot be read")

@@ -13,7 +13,7 @@ hand all of it happens at once.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast, get_args
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -22,11 +22,13 @@ from apiproxy.core.errors import LedgerAway, ProxyError
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.memo import Memo
 from apiproxy.core.usage import Demand, Record
-from apiproxy.core.values import Ask
+from apiproxy.core.values import Ask, first
 from apiproxy.policy.admission import Admission
+from apiproxy.policy.edits import Editor
 from apiproxy.policy.ledger import Claim, Ledger, LedgerUnavailable, Shortage
 from apiproxy.policy.rate import RateLimits
 from apiproxy.policy.rules import Rules
+from apiproxy.policy.steering import Shape as Edited, most_used
 from apiproxy.providers.calls import Call, read_call
 from apiproxy.providers.demand import read_demand
 from apiproxy.providers.endings import socket_refusal
@@ -34,6 +36,9 @@ from apiproxy.providers.usage.socket import SocketCopy
 from apiproxy.wire.passage import Books, Passage
 from apiproxy.wire.places import PlaceQueue
 from apiproxy.wire.pool import ReplayBudget
+
+_EDITED = frozenset(get_args(Edited))
+"""Dialects of requests that can be edited."""
 
 _SOCKETS = frozenset({"responses", "realtime", "live"})
 """Dialects that are spoken on WebSockets."""
@@ -69,6 +74,7 @@ class Metering:
     """Rules, queue and ledger of one process.
 
     Attributes:
+        cuts: whether a response that crosses a cap is ended in the middle.
         rates: how often each provider may be asked.
         held: memory for the bodies of requests that are not on their way yet.
     """
@@ -77,6 +83,7 @@ class Metering:
         self,
         rules: Rules,
         admission: Admission,
+        editor: Editor,
         accounts: Accounts,
         rates: RateLimits,
         places: PlaceQueue,
@@ -91,6 +98,7 @@ class Metering:
         Args:
             rules: what may pass.
             admission: decides by them.
+            editor: edits what leaves.
             accounts: where everything is written down.
             rates: how often each provider may be asked.
             places: how many are carried at once.
@@ -99,28 +107,23 @@ class Metering:
             held: bytes of bodies that may be held at once.
             open_without_ledger: whether requests pass while the ledger is away.
         """
-        self._rules = rules
+        self._sees_requests = rules.sees_requests or places.limited
         self._admission = admission
+        self._editor = editor
         self._accounts = accounts
         self._places = places
         self._seconds = seconds
         self._new_id = new_id
         self._open = open_without_ledger
         self._calls: Memo[Call | None] = Memo(lambda path: read_call(b"POST", path))
+        self.cuts = rules.budgets.cut_off
         self.rates = rates
         self.held = ReplayBudget(held)
 
     @property
     def gates(self) -> bool:
         """Whether a rule has to see a request before any of it leaves."""
-        return (
-            self._rules.sees_requests or self._accounts.capped or self._places.limited
-        )
-
-    @property
-    def cuts(self) -> bool:
-        """Whether a response that crosses a cap is ended in the middle."""
-        return self._rules.budgets.cut_off
+        return self._sees_requests or self._accounts.capped
 
     @property
     def holds(self) -> bool:
@@ -172,8 +175,51 @@ class Metering:
         demand = read_demand(ask.method, ask.path, query, body, ask.fields)
         passage = await self.admit(exchange, demand)
         call = self._calls[ask.path]
-        passage.shape = None if call is None else call.shape
+        if call is not None:
+            passage.shape = call.shape
+        if self._editor.active and first(ask.fields, b"content-encoding") is None:
+            body = await self._with_changes(passage, body)
         return Entered(body, passage)
+
+    async def _with_changes(self, passage: Passage, body: bytes) -> bytes:
+        """The same as ``_edited``; nothing stays set aside if that comes to nothing."""
+        try:
+            return await self._edited(passage, body)
+        except BaseException:
+            passage.end(None)
+            raise
+
+    async def _edited(self, passage: Passage, body: bytes) -> bytes:
+        """The body with all changes that rules make."""
+        shape = passage.shape
+        if shape not in _EDITED or not passage.demand.inference:
+            return body
+        used = await self._used(passage) if self._editor.steers else 0.0
+        edited = self._editor.edit(
+            cast(Edited, shape), body, stream=passage.demand.stream, used=used
+        )
+        passage.carry(lambda left: self._editor.over(edited.dues, left=left))
+        return edited.body
+
+    async def _used(self, passage: Passage) -> float:
+        """How much of its budget is used, from 0 to 1 and above."""
+        if passage.claim is None:
+            return 0.0
+        try:
+            standings = self._accounts.ledger.standings()
+            if not isinstance(standings, list):
+                standings = await standings
+        except LedgerUnavailable:
+            return 0.0
+        by_key = {(one.account, one.measure): one for one in standings}
+        return most_used(passage.claim.entries, by_key)
+
+    async def edited_message(self, passage: Passage, message: bytes) -> bytes:
+        """A message on a socket that asks for a response, with all changes."""
+        if not self._editor.steers:
+            return message
+        passage.shape = "responses"
+        return await self._with_changes(passage, message)
 
     async def admit(self, exchange: Exchange, demand: Demand) -> Passage:
         """Let a demand pass, or refuse it.

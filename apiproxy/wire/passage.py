@@ -14,7 +14,7 @@ from apiproxy.core.errors import (
     AgentGone,
     ProxyError,
     ShuttingDown,
-    StoppedByOperator,
+    Stopped,
     UpstreamSilent,
 )
 from apiproxy.core.exchange import Exchange
@@ -33,7 +33,7 @@ _EVENT_END = re.compile(rb"(?>\r\n|\n|\r){2}")
 _EVENT_ENDS = (b"\n\n", b"\r\r", b"\n\r", b"\n\r\n", b"\r\r\n")
 _LONGEST_END = 4
 
-_WORKING = (AgentGone, ShuttingDown, StoppedByOperator, UpstreamSilent)
+_WORKING = (AgentGone, ShuttingDown, Stopped, UpstreamSilent)
 """After these, the provider may well go on with an answer of which nothing was seen."""
 
 Cut = Callable[[ProxyError], None]
@@ -82,6 +82,7 @@ class Passage:
 
     __slots__ = (
         "_books",
+        "_carried",
         "_leave",
         "_looked",
         "_reader",
@@ -122,6 +123,7 @@ class Passage:
         self._seconds = seconds
         self._reader: AnswerReader | None = None
         self._leave: Callable[[], None] | None = None
+        self._carried: Callable[[bool], None] | None = None
         self._tail = b""
         self._looked = 0
         self._settled = False
@@ -150,6 +152,10 @@ class Passage:
         self.claim = claim
         self._leave = leave
         self.watched = watched and claim is not None
+
+    def carry(self, over: Callable[[bool], None]) -> None:
+        """Its request carries something; ``over`` is told whether that has left."""
+        self._carried = over
 
     # An answer over HTTP.
 
@@ -196,7 +202,10 @@ class Passage:
     @property
     def between_events(self) -> bool:
         """Whether the last byte that went out ended an event of a stream."""
-        return self._tail.endswith(_EVENT_ENDS)
+        reader = self._reader
+        return self._tail.endswith(_EVENT_ENDS) or (
+            reader is not None and reader.can_end
+        )
 
     def event_end(self, data: bytes) -> int | None:
         """Where in the next bytes of the body an event ends; None if none does."""
@@ -235,6 +244,9 @@ class Passage:
         self.cut = None
         if reader is not None:
             reader.end(gap(error))
+        if self._carried is not None:
+            self._carried(self.exchange.forwarded is not None)
+            self._carried = None
         if not self._settled:
             self._end_unanswered(error)
         leave, self._leave = self._leave, None

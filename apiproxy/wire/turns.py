@@ -225,23 +225,30 @@ class Turns:
             self._pass(raw, message)
 
     def _ask(self, raw: bytes, message: Message, demand: Demand) -> None:
-        story = self._metering.admit(self._exchange, demand)
+        story = self._enter(raw, message, demand)
         asking = Deferred.fromCoroutine(story).addCallbacks(
-            lambda passage: self._admitted(raw, message, passage), self._refused
+            lambda _: self._go_on(), self._refused
         )
         over = asking.addErrback(self._break)
         if not over.called:
             self._asking = over
 
-    def _admitted(self, raw: bytes, message: Message, passage: Passage) -> None:
+    async def _enter(self, raw: bytes, message: Message, demand: Demand) -> None:
+        """Let a request pass, or refuse it."""
+        assert message.payload is not None
+        passage = await self._metering.admit(self._exchange, demand)
         if self._ending is not None:
             self._reader.refused()
             passage.end(self._ending)
             return
+        edited = await self._metering.edited_message(passage, message.payload)
         passage.cut = self.stop
         self._open.append(passage)
-        self._pass(raw, message)
-        self._go_on()
+        if edited is message.payload:
+            self._pass(raw, message)
+        else:
+            self._reframe = self._reframe or self._chained
+            self._socket.to_upstream(text_frame(edited, self._mask()))
 
     def _refused(self, failure: Failure) -> None:
         self._reader.refused()
@@ -298,7 +305,7 @@ class Turns:
         for message in messages:
             if message.payload is not None:
                 self._reader.told(message.payload)
-        if self._metering.cuts and self._open:
+        if self._metering.cuts and self._metering.gates and self._open:
             self._look()
 
     def _look(self) -> None:

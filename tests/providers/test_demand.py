@@ -113,8 +113,9 @@ class BodyTests(SynchronousTestCase):
 
     def test_images_count_as_what_they_may_cost(self) -> None:
         """Not by their bytes."""
-        image = b'{"url":"data:image/png;base64,' + b"A" * 1_000_000 + b'"}'
-        self.assertLess(prompt_bytes(image), 5000)
+        for begin in (b'"url":"data:image/png;base64,', b'"data" : "', b'"bytes":"'):
+            image = b"{" + begin + b"A+/_\\/" * 200_000 + b'"}'
+            self.assertLess(prompt_bytes(image * 3), 15_000)
         text = b'{"data":"' + b"four words were said " * 1000 + b'"}'
         self.assertEqual(prompt_bytes(text), len(text))
 

@@ -11,14 +11,8 @@ from apiproxy.core.json_items import NOT_JSON
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Fields, first
 from apiproxy.providers.usage.bedrock import header_usage
-from apiproxy.providers.usage.bodies import (
-    Body,
-    Document,
-    Events,
-    Items,
-    Messages,
-    Opaque,
-)
+from apiproxy.providers.usage.bodies import Body, Events, Items, Messages
+from apiproxy.providers.usage.documents import Document, Opaque
 from apiproxy.providers.usage.reader import Reading
 
 MAX_INFLATED = 1 << 30

@@ -12,20 +12,16 @@ Messages without a marker are not decoded while only one response is under way.
 from collections import deque
 from collections.abc import Callable
 
-from msgspec import Raw, Struct, structs
+from msgspec import Struct, structs
 
 from apiproxy.core.usage import Demand, Record
-from apiproxy.providers.demand import (
-    AMBIGUOUS,
-    NOT_JSON,
-    Raws,
-    Unreadable,
-    answers_in,
-    checked,
-    model_in,
-    most_output,
-    prompt_bytes,
-    read_raws,
+from apiproxy.providers.demand import Raws, Unreadable, prompt_bytes, read_raws
+from apiproxy.providers.usage.asked import (
+    asks_live,
+    response_demand,
+    session_model,
+    setup_demand,
+    word,
 )
 from apiproxy.providers.usage.bodies import markers_like
 from apiproxy.providers.usage.reader import Reading, usage_in
@@ -59,7 +55,6 @@ class SocketCopy:
     """
 
     __slots__ = (
-        "answered",
         "_asked",
         "_closely",
         "_done",
@@ -71,6 +66,7 @@ class SocketCopy:
         "_over",
         "_setup",
         "_turn",
+        "answered",
     )
 
     def __init__(
@@ -120,14 +116,14 @@ class SocketCopy:
         self._last = None
         try:
             raws = read_raws(payload)
-            kind = _word(raws, "type")
+            kind = word(raws, "type")
             if kind == "response.create":
                 return self._ask_response(payload, raws)
             if kind is None and any(sign in payload for sign in _LIVE_SIGNS):
                 return self._ask_live(payload, raws)
             if kind in _ADDS:
                 self._input += prompt_bytes(payload)
-            return Demand(model=_session_model(payload) if kind in _ADDS else "")
+            return Demand(model=session_model(payload) if kind in _ADDS else "")
         except Unreadable as reason:
             return Demand(input_bytes=len(payload), unreadable=str(reason))
 
@@ -159,43 +155,20 @@ class SocketCopy:
             self._close(self._begin(asked.demand, asked.stream_id), gap)
 
     def _ask_response(self, payload: bytes, raws: Raws) -> Demand:
-        """``response.create``; Realtime has its settings one level down."""
-        model, places = model_in(raws), [raws]
-        if "response" in raws:
-            try:
-                places.append(read_raws(bytes(raws["response"])))
-            except Unreadable:
-                places = [raws]
-        names = {name for name in (model, *map(model_in, places[1:])) if name}
-        most = [limit for limit in map(most_output, places) if limit is not None]
-        demand = Demand(
-            inference=bytes(raws.get("generate", b"")).strip() != b"false",
-            model=next(iter(names), "") or self._model,
-            input_bytes=prompt_bytes(payload) + self._input,
-            max_output=max(most, default=None),
-            answers=answers_in(raws),
-            stream=True,
-            unreadable=AMBIGUOUS if len(names) > 1 else "",
-        )
+        """``response.create``."""
+        demand = response_demand(payload, raws, self._model, self._input)
         self._input = 0
-        self._await(_Asked(_word(raws, "stream_id") or "", demand))
+        self._await(_Asked(word(raws, "stream_id") or "", demand))
         return demand
 
     def _ask_live(self, payload: bytes, raws: Raws) -> Demand:
-        """Gemini Live: the settings come once, and each turn of the agent after them."""
+        """A message of Gemini Live."""
         if "setup" in raws:
-            setup = read_raws(bytes(raws["setup"]))
-            model = model_in(setup)
-            limit = most_output(setup)
-            self._setup = Demand(
-                model=model or self._model, max_output=limit, stream=True
-            )
-            self._model = model or self._model
+            self._setup = setup_demand(raws, self._model)
+            self._model = self._setup.model
         self._input += prompt_bytes(payload)
         demand = structs.replace(
-            self._setup,
-            inference="toolResponse" in raws or _complete(raws),
-            input_bytes=self._input,
+            self._setup, inference=asks_live(raws), input_bytes=self._input
         )
         if demand.inference:
             self._input = 0
@@ -337,37 +310,3 @@ class SocketCopy:
 
     def __repr__(self) -> str:
         return f"<SocketCopy turn {self._turn}, {len(self._open)} open>"
-
-
-def _word(raws: Raws, key: str) -> str | None:
-    raw = raws.get(key)
-    if raw is None:
-        return None
-    return _text(raw)
-
-
-def _text(raw: Raw) -> str:
-    """A text, its escapes undone.
-
-    Raises:
-        Unreadable: it is none.
-    """
-    found = read_event(b'{"id":' + bytes(raw) + b"}")
-    if found is None or found.id is None:
-        raise Unreadable(NOT_JSON)
-    return found.id
-
-
-def _session_model(payload: bytes) -> str:
-    event = read_event(payload)
-    if event is None or event.session is None or event.session.model is None:
-        return ""
-    return checked(event.session.model)
-
-
-def _complete(raws: Raws) -> bool:
-    """Whether a turn of the agent is over."""
-    if "clientContent" not in raws:
-        return False
-    turn = read_raws(bytes(raws["clientContent"]))
-    return bytes(turn.get("turnComplete", b"")).strip() == b"true"

@@ -104,6 +104,19 @@ class RecordedTests(SynchronousTestCase):
                     unsaid(listener.only()), recorded.record, recorded.name
                 )
 
+    def test_encoded_events_are_read_as_they_come(self) -> None:
+        """Each is flushed by its provider; what comes after the last does no harm."""
+        recorded = NAMED["responses.sse"]
+        listener = Listener()
+        reader = listener.open([*recorded.fields, (b"Content-Encoding", b"gzip")])
+        encoder = zlib.compressobj(wbits=31)
+        for event in recorded.body.split(b"\n\n")[:-1]:
+            reader.feed(encoder.compress(event + b"\n\n"))
+            reader.feed(encoder.flush(zlib.Z_SYNC_FLUSH))
+        reader.feed(encoder.compress(b"more\n\n") + encoder.flush())
+        reader.end()
+        self.assertEqual(unsaid(listener.only()), recorded.record)
+
     @given(cuts=st.lists(st.integers(0, 2000), max_size=6), closely=st.booleans())
     @STEADY
     def test_streams_may_be_cut_often(self, cuts: list[int], closely: bool) -> None:

@@ -1,0 +1,99 @@
+"""Changes of a request that rules make before it leaves: warnings, and a wish for usage.
+
+Every change is a splice of the bytes (``core.splice``): all that is not meant stays as it was
+sent. A body that cannot be edited, because it is encoded or no JSON, stays as it is, and then
+its warnings are not delivered.
+"""
+
+import msgspec
+
+from apiproxy.core.splice import SpliceError, find, insert_member, replace
+from apiproxy.policy.rules import Rules
+from apiproxy.policy.steering import Due, Shape, Warnings, place
+
+
+class Edited(msgspec.Struct, frozen=True):
+    """A body that may leave.
+
+    Attributes:
+        body: as it is sent.
+        dues: the warnings in it.
+    """
+
+    body: bytes
+    dues: tuple[Due, ...] = ()
+
+
+class Editor:
+    """Edits requests by the rules in force."""
+
+    def __init__(self, rules: Rules, warnings: Warnings) -> None:
+        self._warnings = warnings
+        self._steers = rules.steering.enabled
+        self._asks_usage = rules.budgets.asks_usage
+
+    @property
+    def active(self) -> bool:
+        """Whether any request is edited."""
+        return self._steers or self._asks_usage
+
+    @property
+    def steers(self) -> bool:
+        """Whether models are warned."""
+        return self._steers
+
+    def edit(self, shape: Shape, body: bytes, *, stream: bool, used: float) -> Edited:
+        """A request, with all changes.
+
+        Args:
+            shape: of the request.
+            body: as it came, without encoding.
+            stream: whether its answer is wanted as a stream.
+            used: of the budget, from 0 to 1 and above.
+        """
+        if self._asks_usage and stream and shape == "chat":
+            body = _with_usage(body)
+        dues = self._warnings.due(used) if self._steers else []
+        carried = []
+        for due in dues:
+            warned = _warned(shape, body, due.text)
+            if warned is None:
+                self._warnings.returned(due)
+            else:
+                body = warned
+                carried.append(due)
+        return Edited(body, tuple(carried))
+
+    def over(self, dues: tuple[Due, ...], *, left: bool) -> None:
+        """The request is over; whether it had left."""
+        for due in dues:
+            if left:
+                self._warnings.left(due)
+            else:
+                self._warnings.returned(due)
+
+
+def _warned(shape: Shape, body: bytes, text: str) -> bytes | None:
+    """With a warning; None if there is no place for it."""
+    try:
+        edit = place(shape, msgspec.json.decode(body, type=dict), text)
+        return None if edit is None else edit.apply(body)
+    except (SpliceError, msgspec.DecodeError, ValueError, RecursionError):
+        return None
+
+
+def _with_usage(body: bytes) -> bytes:
+    """With ``stream_options.include_usage``, whatever the agent has said of it."""
+    options, wish = ("stream_options",), ("stream_options", "include_usage")
+    try:
+        said = find(body, wish)
+        if said is not None:
+            return replace(body, said, b"true")
+        span = find(body, options)
+        if span is None:
+            return insert_member(body, (), options[0], b'{"include_usage":true}')
+        if body[span.begin : span.begin + 1] == b"{":
+            return insert_member(body, options, wish[1], b"true")
+        return replace(body, span, b'{"include_usage":true}')
+    except SpliceError:
+        return body
