@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from msgspec import structs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
@@ -173,14 +174,17 @@ class Accounts:
         except LedgerUnavailable:
             return  # what it has used is settled in the end
         if isinstance(shortage, Deferred):
-            known = shortage.addCallback(lambda found: self._cut(passage, found))
+            known = shortage.addCallback(
+                lambda found: self._cut(passage, found, so_far)
+            )
             _ = known.addErrback(_forgive)
         else:
-            self._cut(passage, shortage)
+            self._cut(passage, shortage, so_far)
 
-    def _cut(self, passage: Passage, shortage: object) -> None:
+    def _cut(self, passage: Passage, shortage: object, so_far: Iterable[Entry]) -> None:
         if isinstance(shortage, Shortage) and passage.cut is not None:
-            passage.cut(self._admission.refusal(shortage))
+            told = _with_own(shortage, so_far)
+            passage.cut(self._admission.refusal(told))
 
     # What nobody had to claim.
 
@@ -333,6 +337,20 @@ def _beyond(claim: Claim, so_far: Iterable[Entry]) -> list[Entry]:
         for each in so_far
         if (more := each.amount - aside.get((each.account, each.measure), 0)) > 0
     ]
+
+
+def _with_own(shortage: Shortage, so_far: Iterable[Entry]) -> Shortage:
+    """The shortage with what the response itself has used as spent, where that is it.
+
+    As long as only what others have set aside is in the way, trying again may help.
+    """
+    standing, cap = shortage.standing, shortage.entry.cap or 0
+    for each in so_far:
+        if (each.account, each.measure) == (standing.account, standing.measure):
+            spent = standing.spent + each.amount
+            if not shortage.final and spent >= cap:
+                return Shortage(shortage.entry, structs.replace(standing, spent=spent))
+    return shortage
 
 
 def _grown(claim: Claim, so_far: Iterable[Entry]) -> Claim:

@@ -37,7 +37,7 @@ class ConversationTests(MeteringCase):
         for turn in turns:
             socket.send(turn.request, fragment=turn.fragment)
             heard = await self.hear(socket)
-            self.assertEqual(heard[-1]["type"], "response.completed")
+            self.assertEqual(heard[-1]["type"], "response.completed", heard[-1])
         socket.end()
         await socket.ended()
 
@@ -58,7 +58,7 @@ class ConversationTests(MeteringCase):
 
     async def test_fifty_turns_are_fifty_records(self) -> None:
         """Compressed or not, fragmented or not, held by a rule or not, 2 MiB or 40 bytes."""
-        for rule in ({}, {"AWF_MAX_EFFECTIVE_TOKENS": "1000000"}):
+        for rule in ({}, {"AWF_MAX_EFFECTIVE_TOKENS": "100000000"}):
             for deflate, takeover in ((False, False), (True, True), (True, False)):
                 with about((rule, deflate, takeover)):
                     await self.stage_metering(**rule)
@@ -82,7 +82,7 @@ class ConversationTests(MeteringCase):
     async def test_parallel_streams_are_told_apart(self) -> None:
         """Their events come in any order; each record has its own stream and model."""
         for deflate in (False, True):
-            for rule in ({}, {"AWF_MAX_EFFECTIVE_TOKENS": "1000000"}):
+            for rule in ({}, {"AWF_MAX_EFFECTIVE_TOKENS": "100000000"}):
                 await self.stage_metering(**rule)
                 script = Script()
                 then = script.in_parallel(3)
