@@ -13,6 +13,7 @@ from time import time
 from typing import cast
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from apiproxy import __version__
 from apiproxy.accounts import Accounts
@@ -28,7 +29,7 @@ from apiproxy.ledger.open import InFolder, Nowhere, Place, Threads, open_ledger
 from apiproxy.ledger.rules import Store
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.edits import Editor
-from apiproxy.policy.ledger import Standing
+from apiproxy.policy.ledger import LedgerUnavailable, Standing
 from apiproxy.policy.prices import CATALOGUE, Prices
 from apiproxy.policy.rate import SHORT, Figures, RateLimits
 from apiproxy.policy.rules import CREDIT, Rules
@@ -243,6 +244,16 @@ class Bookkeeping:
         assert isinstance(standings, list | Deferred)
         return standings
 
+    def shown(self) -> Later[Mapping[str, object]]:
+        """The sections of ``/reflect`` about budgets; that they are not known, if so."""
+        try:
+            standings = self.standings()
+        except LedgerUnavailable:
+            return _UNKNOWN
+        if isinstance(standings, Deferred):
+            return standings.addCallbacks(self.spending, _unknown)
+        return self.spending(standings)
+
     def spending(self, standings: list[Standing]) -> Mapping[str, object]:
         """The sections of ``/reflect`` about budgets."""
         run = self._settings.run_id
@@ -274,6 +285,15 @@ def maxima_of(rules: Rules) -> Maxima:
         cache_misses=budgets.misses,
         permission_denied=budgets.denied,
     )
+
+
+_UNKNOWN: Mapping[str, object] = {"ledger": {"available": False}}
+
+
+def _unknown(failure: Failure) -> Mapping[str, object]:
+    """The ledger is away."""
+    failure.trap(LedgerUnavailable)
+    return _UNKNOWN
 
 
 def _today() -> str:

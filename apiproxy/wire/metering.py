@@ -151,6 +151,13 @@ class Metering:
         """Tell of a refusal that an agent gets."""
         self._accounts.refused(exchange, error)
 
+    def asks(self, ask: Ask) -> bool:
+        """Whether a request makes a model work."""
+        if ask.method != b"POST":
+            return False
+        call = self._calls[ask.path]
+        return call is not None and call.inference
+
     def passage(self, exchange: Exchange, ask: Ask) -> Passage | None:
         """Let a request pass that no rule has to see; None if no model is asked."""
         if ask.method != b"POST":

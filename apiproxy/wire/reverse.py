@@ -96,7 +96,9 @@ class ProviderResource(ReverseProxyResource):
         refusal = metering.limit(relay.exchange, ask.length or 0)
         if refusal is not None:
             relay.refuse(refusal)
-        elif metering.gates:
+        elif ask.upgrade:  # each message on a socket is judged
+            relay.start()
+        elif metering.gates and metering.asks(ask):
             Entrance(route, metering, request, ask, relay).start()
         else:
             relay.start(metering.passage(relay.exchange, ask))

@@ -305,7 +305,7 @@ class Turns:
         for message in messages:
             if message.payload is not None:
                 self._reader.told(message.payload)
-        if self._metering.cuts and self._metering.gates and self._open:
+        if self._holding and self._metering.cuts:
             self._look()
 
     def _look(self) -> None:
