@@ -235,7 +235,9 @@ class Metering:
             ProxyError: why it may not.
         """
         exchange.model = demand.model[:128]
-        refusal = self._admission.check(demand, exchange.provider)
+        asks = demand.inference and exchange.transport == "websocket"
+        refusal = self.rates.admit(exchange.provider) if asks else None
+        refusal = refusal or self._admission.check(demand, exchange.provider)
         if refusal is not None:
             raise refusal
         passage = self.note(exchange, demand)
