@@ -12,6 +12,7 @@ from apiproxy.core.ids import fresh_ids
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Secret
 from apiproxy.providers.base import Provider
+from apiproxy.settings.access import Access
 from apiproxy.settings.listeners import read_providers
 from apiproxy.settings.options import OPTIONS
 from apiproxy.settings.origin import Origin
@@ -68,6 +69,7 @@ class Settings:
         workers: processes that serve.
         deadlines: how long we wait.
         limits: how much we take.
+        access: who may come, and what may be asked for.
         warnings: what an operator should hear at start.
         secret_names: environment variables that hold a secret.
     """
@@ -88,6 +90,7 @@ class Settings:
     workers: int = 1
     deadlines: Deadlines = field(factory=Deadlines)
     limits: Limits = field(factory=Limits)
+    access: Access = field(factory=Access)
     warnings: list[str] = field(factory=list)
     secret_names: frozenset[str] = frozenset()
 
@@ -210,6 +213,7 @@ def _read(sources: Sources, new_id: Callable[[], str]) -> Settings:
         providers=read_providers(sources, new_id),
         deadlines=Deadlines(**sections["deadlines"]),
         limits=Limits(**sections["limits"]),
+        access=Access.read(sources, sections["access"]),
         **sections[""],
         **sections["egress"],
         warnings=sources.warnings,

@@ -15,6 +15,7 @@ _COMMANDS = {
     "check": "apiproxy.cli.check",
     "health": "apiproxy.cli.health",
     "settings": "apiproxy.cli.settings",
+    "token": "apiproxy.cli.token",
     "demo": "apiproxy.demo.main",
 }
 """Module by subcommand; the command in it is called ``command``."""

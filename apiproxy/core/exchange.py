@@ -18,6 +18,7 @@ from enum import IntEnum
 from typing import Literal, Protocol
 
 from apiproxy.core.errors import InternalError, ProxyError
+from apiproxy.core.grant import Grant
 from apiproxy.core.values import Answer, Ask
 
 Transport = Literal["http", "websocket"]
@@ -122,6 +123,9 @@ class Exchange:
         bytes_up: bytes of request body, or of WebSocket frames, sent upstream.
         bytes_down: bytes of answer body, or of WebSocket frames, sent to the agent.
         close_code: WebSocket close code that ended it (RFC 6455, section 7.4); None else.
+        caller: name of whoever sent it; empty where callers are not told apart.
+        grant: what that caller may do; None where callers are not told apart.
+        model: that it asks for; empty if nobody has looked, or it cannot be told.
     """
 
     __slots__ = (
@@ -131,13 +135,16 @@ class Exchange:
         "answered",
         "bytes_down",
         "bytes_up",
+        "caller",
         "close_code",
         "dial_seconds",
         "ended",
         "error",
         "forwarded",
+        "grant",
         "id",
         "method",
+        "model",
         "path",
         "phase",
         "provider",
@@ -159,6 +166,7 @@ class Exchange:
         observers: Observers = NOBODY,
         complain: Complain = lambda sentence, error: None,
         transport: Transport = "http",
+        grant: Grant | None = None,
     ) -> None:
         self.id = id
         self.provider = provider
@@ -177,6 +185,9 @@ class Exchange:
         self.bytes_up = 0
         self.bytes_down = 0
         self.close_code: int | None = None
+        self.grant = grant
+        self.caller: str = "" if grant is None else grant.name
+        self.model: str = ""
         self._seconds = seconds
         self._observers = observers
         self._complain = complain

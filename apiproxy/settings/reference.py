@@ -6,7 +6,8 @@ from apiproxy.providers.blueprint import Blueprint, Variable
 from apiproxy.providers.generic import variables as own_variables
 from apiproxy.providers.table import BUILT_IN
 from apiproxy.settings.listeners import listen_variables
-from apiproxy.settings.options import OPTIONS, Option
+from apiproxy.settings.option import Option
+from apiproxy.settings.options import OPTIONS
 
 _HEAD = "| Variable | TOML key | Default | Meaning |\n|---|---|---|---|"
 

@@ -15,7 +15,7 @@ from apiproxy.core.values import Secret
 from apiproxy.providers.blueprint import Text, Variable
 from apiproxy.settings.document import Document, meant
 from apiproxy.settings.kinds import Kind
-from apiproxy.settings.options import Option
+from apiproxy.settings.option import Option
 
 _UNSENDABLE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
