@@ -20,13 +20,14 @@ from apiproxy.admin.metrics import Metrics
 from apiproxy.admin.reflect import Reflect
 from apiproxy.config import Settings
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.exchange import Census, Crowd, Observers
+from apiproxy.core.exchange import Census, Crowd, Exchange, Guard, Observers
 from apiproxy.core.ids import fresh_ids
 from apiproxy.herald import Herald
 from apiproxy.keycheck import KeyCheck
 from apiproxy.listening import AnyFactory, Listening
 from apiproxy.policy.callers import Callers
 from apiproxy.policy.endpoints import Endpoints
+from apiproxy.policy.tools import ToolPolicy, ToolUse
 from apiproxy.policy.visitors import Visitors
 from apiproxy.providers.base import Provider
 from apiproxy.telemetry.counters import Counters
@@ -154,7 +155,8 @@ class Proxy(Service):
         lines = ExchangeLines(self._log, hosts)
         patient = (self.counters, lines)
         access = settings.access
-        rules = (Endpoints(access.endpoints),)
+        tools = ToolPolicy(access.tools, self._tool_used)
+        rules: tuple[Guard, ...] = (Endpoints(access.endpoints), tools)
         visitors = Visitors(access.hosts, access.origins)
         callers = None if access.callers is None else Callers(access.callers, time.time)
         observers = Observers(self.census, self._ends, patient=patient)
@@ -248,6 +250,17 @@ class Proxy(Service):
             status=error.status,
             error=error.code,
             error_message=error.message,
+        )
+
+    def _tool_used(self, exchange: Exchange, use: ToolUse) -> None:
+        """A request asks for a hosted tool, which policy lets pass and wants to be known."""
+        self._log.log(
+            "info",
+            "hosted_tool",
+            request_id=exchange.id,
+            provider=exchange.provider,
+            kind=use.kind,
+            host=use.host or None,
         )
 
     # Its life.

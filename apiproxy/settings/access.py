@@ -11,6 +11,7 @@ from attrs import frozen
 
 from apiproxy.policy.callers import Caller
 from apiproxy.policy.tokens import Verifier
+from apiproxy.policy.tools import ToolRule
 from apiproxy.settings.document import meant
 from apiproxy.settings.sources import Sources
 
@@ -35,12 +36,14 @@ class Access:
         hosts: names that agents call us by, beside the usual ones.
         origins: web origins that may send requests.
         endpoints: rules about minting endpoints that are not in force.
+        tools: rules about hosted tools.
         callers: those that may come; None for all who reach a port.
     """
 
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     endpoints: tuple[str, ...] = ()
+    tools: tuple[ToolRule, ...] = ()
     callers: tuple[Caller, ...] | None = None
 
     @classmethod
@@ -52,6 +55,7 @@ class Access:
             hosts=section["hosts"],
             origins=section["origins"],
             endpoints=section["endpoints"],
+            tools=section["tools"],
             callers=None if data is None else read_callers(data, sources.problems),
         )
 

@@ -1,21 +1,25 @@
 """The settings that say who may come, and what may be asked for."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from apiproxy.policy.endpoints import RULES
+from apiproxy.policy.tools import ToolRule
 from apiproxy.policy.visitors import parse_host, parse_origin
 from apiproxy.settings.kinds import PATH, Kind
 from apiproxy.settings.option import Option
 
+T = TypeVar("T")
 
-def _listed(parse: Callable[[str], str]) -> Kind:
+
+def _listed(parse: Callable[[str], T]) -> Kind:
     """Values with commas between them; none twice."""
 
-    def parse_all(text: str) -> tuple[str, ...]:
+    def parse_all(text: str) -> tuple[T, ...]:
         parts = (part.strip() for part in text.split(","))
         return tuple(dict.fromkeys(parse(part) for part in parts if part))
 
-    return Kind(parse_all, ", ".join)
+    return Kind(parse_all, lambda values: ", ".join(map(str, values)))
 
 
 _NAMES = tuple(rule.name for rule in RULES)
@@ -51,6 +55,14 @@ ACCESS = (
         "Rules about endpoints that make or show credentials that are not in force: "
         + ", ".join(f"`{name}`" for name in _NAMES)
         + ".",
+    ),
+    Option(
+        ("APIPROXY_TOOLS",),
+        "access.tools",
+        _listed(ToolRule.parse),
+        (),
+        "What becomes of hosted tools: `kind=verdict` or `kind:host=verdict`, with"
+        " verdicts allow, report and deny; what is not named is reported.",
     ),
     Option(
         ("APIPROXY_CALLERS_FILE",),

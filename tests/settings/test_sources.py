@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.core.values import Secret
 from apiproxy.providers.blueprint import Text, Variable
 from apiproxy.settings.kinds import PATH, PORT, PROXY, count
-from apiproxy.settings.options import Option
+from apiproxy.settings.option import Option
 from apiproxy.settings.sources import Sources
 
 KEY = Variable(name="X_KEY", key="key", secret=True)
