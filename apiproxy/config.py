@@ -67,6 +67,12 @@ class Settings:
         grace: seconds that live exchanges get at shutdown.
         websockets: whether WebSockets are carried.
         workers: processes that serve.
+        usage_log_dir: directory of the usage log; None for no log.
+        usage_log_bytes: after which its file is turned over.
+        usage_log_files: earlier files that are kept.
+        state_dir: directory of what outlives a restart; None for nothing.
+        run_id: of the run that is counted and limited.
+        control_socket: path of the control socket; None for none.
         deadlines: how long we wait.
         limits: how much we take.
         access: who may come, and what may be asked for.
@@ -88,6 +94,12 @@ class Settings:
     grace: float = 20.0
     websockets: bool = True
     workers: int = 1
+    usage_log_dir: str | None = None
+    usage_log_bytes: int = 64 * 1024 * 1024
+    usage_log_files: int = 4
+    state_dir: str | None = None
+    run_id: str = "default"
+    control_socket: str | None = None
     deadlines: Deadlines = field(factory=Deadlines)
     limits: Limits = field(factory=Limits)
     access: Access = field(factory=Access)

@@ -16,6 +16,9 @@ _COMMANDS = {
     "health": "apiproxy.cli.health",
     "settings": "apiproxy.cli.settings",
     "token": "apiproxy.cli.token",
+    "state": "apiproxy.cli.state",
+    "budget": "apiproxy.cli.budget",
+    "stop": "apiproxy.cli.stop",
     "demo": "apiproxy.demo.main",
 }
 """Module by subcommand; the command in it is called ``command``."""

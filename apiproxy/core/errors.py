@@ -24,6 +24,7 @@
     │   ├── NotConfigured             403  provider_not_configured
     │   ├── Overloaded                503  too_many_exchanges
     │   ├── ShuttingDown              503  shutting_down
+    │   ├── Stopped                   403  stopped_by_operator
     │   └── InternalError             500  internal_error
     ├── EgressFault                   what the egress proxy (Squid) did
     │   ├── EgressDenied              403  egress_denied
@@ -223,6 +224,13 @@ class ShuttingDown(OurFault):
 
     status, code, retriable = 503, "shutting_down", True
     default = "apiproxy is shutting down."
+
+
+class Stopped(OurFault):
+    """An operator has ended it; 403, so that nothing is sent again."""
+
+    status, code = 403, "stopped_by_operator"
+    default = "An operator of apiproxy has stopped this request."
 
 
 class InternalError(OurFault):

@@ -110,6 +110,9 @@ class Exchange:
         transport: ``http`` or ``websocket``.
         method: of the agent's request.
         path: of the agent's request, without the query.
+        caller: who asked; empty as long as that is not known.
+        run: whose budget it is on; likewise.
+        model: that was asked for; likewise.
         phase: how far it has come.
         status: what the agent got; 0 as long as it got nothing.
         error: why it ended, None for an orderly end.
@@ -123,9 +126,7 @@ class Exchange:
         bytes_up: bytes of request body, or of WebSocket frames, sent upstream.
         bytes_down: bytes of answer body, or of WebSocket frames, sent to the agent.
         close_code: WebSocket close code that ended it (RFC 6455, section 7.4); None else.
-        caller: name of whoever sent it; empty where callers are not told apart.
-        grant: what that caller may do; None where callers are not told apart.
-        model: that it asks for; empty if nobody has looked, or it cannot be told.
+        grant: what the caller may do; None where callers are not told apart.
     """
 
     __slots__ = (
@@ -150,6 +151,7 @@ class Exchange:
         "provider",
         "queued_seconds",
         "reused",
+        "run",
         "started",
         "status",
         "transport",
@@ -172,6 +174,7 @@ class Exchange:
         self.provider = provider
         self.method = method
         self.path = path
+        self.run = ""
         self.transport = transport
         self.status = 0
         self.error: ProxyError | None = None
@@ -186,8 +189,8 @@ class Exchange:
         self.bytes_down = 0
         self.close_code: int | None = None
         self.grant = grant
-        self.caller: str = "" if grant is None else grant.name
-        self.model: str = ""
+        self.caller = "" if grant is None else grant.name
+        self.model = ""
         self._seconds = seconds
         self._observers = observers
         self._complain = complain

@@ -230,8 +230,7 @@ def _is_nothing(value: object) -> bool:
         value is None
         or value is False
         or value == ""
-        or (type(value) is list
-        and not value)
+        or (type(value) is list and not value)
     )
 
 

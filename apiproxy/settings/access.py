@@ -37,6 +37,7 @@ class Access:
         origins: web origins that may send requests.
         endpoints: rules about minting endpoints that are not in force.
         tools: rules about hosted tools.
+        callers_file: path of the file that lists callers; None for none.
         callers: those that may come; None for all who reach a port.
     """
 
@@ -44,6 +45,7 @@ class Access:
     origins: tuple[str, ...] = ()
     endpoints: tuple[str, ...] = ()
     tools: tuple[ToolRule, ...] = ()
+    callers_file: str | None = None
     callers: tuple[Caller, ...] | None = None
 
     @classmethod
@@ -56,6 +58,7 @@ class Access:
             origins=section["origins"],
             endpoints=section["endpoints"],
             tools=section["tools"],
+            callers_file=path,
             callers=None if data is None else read_callers(data, sources.problems),
         )
 

@@ -150,6 +150,26 @@ ADDRESSES = Kind(_parse_addresses, ",".join)
 PATH = Kind(str)
 """Path of a file."""
 
+
+def _parse_directory(text: str) -> str:
+    if not text.startswith("/") or "\0" in text:
+        raise ValueError("must be an absolute path")
+    return text
+
+
+DIRECTORY = Kind(_parse_directory)
+"""Path of a directory; absolute, since a daemon's own directory is no place to rely on."""
+
+
+def _parse_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.:@/-]{1,128}", text, re.ASCII):
+        raise ValueError("must be 1 to 128 characters of A-Z a-z 0-9 _ . : @ / -")
+    return text
+
+
+NAME = Kind(_parse_name)
+"""A name that can stand in a log, in a label and in a key."""
+
 PROXY = Kind(EgressProxy.parse)
 """URL of an HTTP proxy."""
 

@@ -16,7 +16,10 @@ from apiproxy.settings.kinds import (
     seconds,
     size,
 )
+from apiproxy.settings.metering import METERING
 from apiproxy.settings.option import Option
+
+__all__ = ["OPTIONS", "Option"]
 
 _HOW_LONG = Deadlines()
 _HOW_MUCH = Limits()
@@ -162,4 +165,4 @@ _LIMITS = (
     _limit("REPLAY_BYTES", "replay", size(0), "Bytes of a body kept for one retry."),
 )
 
-OPTIONS = (*_GENERAL, *_EGRESS, *_DEADLINES, *_LIMITS, *ACCESS)
+OPTIONS = (*_GENERAL, *METERING, *_EGRESS, *_DEADLINES, *_LIMITS, *ACCESS)

@@ -8,6 +8,7 @@ from apiproxy.core.frames import (
     MessageTooLarge,
     close_frame,
     control_frame,
+    text_frame,
     unmask,
 )
 from tests.kit.frames import (
@@ -344,6 +345,24 @@ class UnmaskTests(SynchronousTestCase):
         masked = b"\x7f\x9f\x4d\x51\x58"
         self.assertEqual(unmask(masked, b"\x37\xfa\x21\x3d"), b"Hello")
         self.assertEqual(unmask(b"", MASK), b"")
+
+    def test_large_payloads_are_masked_like_small_ones(self) -> None:
+        """Every byte gets its own of the four, whatever the length."""
+        for size in [1, 3, 4, 5, 1023, 70_000]:
+            payload = bytes(i % 251 for i in range(size))
+            expected = bytes(byte ^ MASK[i % 4] for i, byte in enumerate(payload))
+            self.assertEqual(unmask(payload, MASK), expected)
+
+
+class TextFrameTests(SynchronousTestCase):
+    def test_our_own_messages_are_as_the_rfc_has_them(self) -> None:
+        """Every form of length, masked toward a provider and not toward an agent."""
+        for size in [0, 1, 125, 126, 65_535, 65_536]:
+            for mask in [b"", MASK]:
+                self.assertEqual(
+                    text_frame(b"x" * size, mask),
+                    frame(TEXT, b"x" * size, mask=mask or None),
+                )
 
 
 class ControlFrameTests(SynchronousTestCase):

@@ -8,6 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.core.egress import NoProxy
 from apiproxy.settings.kinds import (
     ADDRESSES,
+    DIRECTORY,
+    NAME,
     NO_PROXY,
     PATH,
     PORT,
@@ -31,6 +33,13 @@ class KindTests(SynchronousTestCase):
         for text in bad.split("|"):
             error = self.assertRaises(ValueError, kind.parse, text)
             self.assertTrue(str(error).startswith("must "), str(error))
+
+    def test_directories_and_names(self) -> None:
+        """A directory is absolute; a name can stand anywhere."""
+        self.check(DIRECTORY, {"/var/log/x y": "/var/log/x y"}, "logs|./logs|/a\0b")
+        self.check(
+            NAME, {"1234": "1234", "a-b/c:d@e.f": "a-b/c:d@e.f"}, "a b|ü|" + "x" * 129
+        )
 
     def test_sizes(self) -> None:
         """A size may have a unit; all units are powers of 1024."""
