@@ -66,6 +66,11 @@ class EventStream:
         self.messages = 0
         self.oversized = 0
 
+    @property
+    def between_messages(self) -> bool:
+        """Whether what was taken ends between two messages."""
+        return not self._held and not self._left and not self.gap
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body."""
         if self.gap:

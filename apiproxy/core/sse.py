@@ -22,6 +22,8 @@ _DATA = re.compile(rb"(?:\A|[\n\r])data(?:: ?([^\n\r]*+))?(?![^\n\r])")
 _LINES = 3
 """Of an event with a name: that, the data, and the blank one. Two events have more."""
 
+_BLANK = (b"\n\n", b"\r\n\r\n")
+
 _LINE_ENDS = b"\r\n"
 _BOM = b"\xef\xbb\xbf"
 
@@ -30,6 +32,7 @@ class EventScanner:
     """Takes the wanted events out of one stream.
 
     Attributes:
+        markers, unwanted: as given; may be changed at any time.
         wanted: events that were told.
         skipped: bytes of events that were passed over since they had no marker, and of blank
             lines between events.
@@ -41,11 +44,11 @@ class EventScanner:
         "_held",
         "_limit",
         "_losing",
-        "_markers",
         "_take",
-        "_unwanted",
+        "markers",
         "oversized",
         "skipped",
+        "unwanted",
         "wanted",
     )
 
@@ -66,8 +69,8 @@ class EventScanner:
                 is in it, such as ``event: content_block_delta``.
         """
         self._take = take
-        self._unwanted = unwanted
-        self._markers = markers or (b"",)
+        self.unwanted = unwanted
+        self.markers = markers or (b"",)
         self._limit = limit
         self._held = bytearray()
         self._losing = False
@@ -76,23 +79,34 @@ class EventScanner:
         self.skipped = 0
         self.oversized = 0
 
+    @property
+    def between_events(self) -> bool:
+        """Whether what was taken ends between two events."""
+        return not self._held and not self._losing
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
-        if not self._held and data.endswith(b"\n\n") and len(data) <= self._limit:
+        if not self._held and data.endswith(_BLANK) and len(data) <= self._limit:
             if (
-                data.startswith(self._unwanted)
+                data.startswith(self.unwanted)
                 and data.count(b"\n") == _LINES
                 and b"\r" not in data
             ):
                 self.skipped += len(data)
                 self._begun = True
                 return
-            for marker in self._markers:
+            for marker in self.markers:
                 if marker in data:
                     break
             else:
                 self.skipped += len(data)
                 self._begun = True
+                return
+            plain = _plain(data)
+            if plain is not None:
+                self._begun = True
+                self.wanted += 1
+                self._take(plain)
                 return
         self._read(data)
 
@@ -139,8 +153,8 @@ class EventScanner:
         first, self._begun = not self._begun, True
         if len(event) > self._limit:
             self.oversized += 1
-        elif event.startswith(self._unwanted) or not any(
-            marker in event for marker in self._markers
+        elif event.startswith(self.unwanted) or not any(
+            marker in event for marker in self.markers
         ):
             self.skipped += len(event)
         else:
@@ -150,6 +164,23 @@ class EventScanner:
             if data is not None:
                 self.wanted += 1
                 self._take(data)
+
+
+def _plain(event: bytes) -> bytes | None:
+    """The data of one event in its usual form; None for every other.
+
+    That is a line of data and a blank line, with or without a line that names it before.
+    """
+    lines = event.count(b"\n")
+    if b"\r" in event:
+        usual = lines == event.count(b"\r") == _LINES - 1 and event[-4:] == _BLANK[1]
+        return event[6:-4] if usual and event.startswith(b"data: ") else None
+    if lines == _LINES - 1 and event.startswith(b"data: "):
+        return event[6:-2]
+    if lines == _LINES and event.startswith(b"event: "):
+        at = event.find(b"\ndata: ")
+        return event[at + 7 : -2] if at > 0 else None
+    return None
 
 
 def _data_of(event: bytes) -> bytes | None:
