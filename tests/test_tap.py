@@ -370,7 +370,7 @@ class ReloadTests(ServiceCase):
             b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200\r\n\r\n"
             + b"x" * 200
         )
-        closing = upload.replace(b"Host: a", b"Host: localhost\r\nConnection: close")
+        closing = upload.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         self.assertIn(b"HTTP/1.1 413 ", ask(port, closing))
         config.write_text("[limits]\nbody = 1000\n")
         service.signal(signal.SIGHUP)
