@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all check cover cost bench bench-quick bench-docs bench-peers soak fuzz sbom lock \
-    news image agents-codex clean
+    prices news image agents-codex clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list these commands
@@ -52,6 +52,9 @@ sbom:  ## write sbom.json (CycloneDX), what the image is made of, from the lock 
 
 lock:  ## pin the dependencies anew after a change in setup.cfg (ARGS=--upgrade: newest of all)
 	@scripts/lock $(ARGS)
+
+prices:  ## take the prices of all models over from genai-prices, as it is installed
+	@scripts/prices
 
 news:  ## show what the next entry of CHANGELOG.md will say
 	@scripts/news

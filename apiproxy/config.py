@@ -11,11 +11,14 @@ from apiproxy.core.egress import EgressProxy, NoProxy
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Secret
+from apiproxy.policy.overlay import NO_PRICES, Overlay, read_overlay
+from apiproxy.policy.rules import Rules
 from apiproxy.providers.base import Provider
 from apiproxy.settings.access import Access
 from apiproxy.settings.listeners import read_providers
 from apiproxy.settings.options import OPTIONS
 from apiproxy.settings.origin import Origin, read_once
+from apiproxy.settings.policy_options import rules_of
 from apiproxy.settings.reference import reference
 from apiproxy.settings.sources import Sources
 
@@ -75,6 +78,7 @@ class Settings:
         control_socket: path of the control socket; None for none.
         deadlines: how long we wait.
         limits: how much we take.
+        rules: limits in a time, budgets, prices, and which models may be used.
         access: who may come, and what may be asked for.
         warnings: what an operator should hear at start.
         secret_names: environment variables that hold a secret.
@@ -102,6 +106,7 @@ class Settings:
     control_socket: str | None = None
     deadlines: Deadlines = field(factory=Deadlines)
     limits: Limits = field(factory=Limits)
+    rules: Rules = field(factory=Rules)
     access: Access = field(factory=Access)
     warnings: list[str] = field(factory=list)
     secret_names: frozenset[str] = frozenset()
@@ -229,6 +234,11 @@ def _read(sources: Sources, new_id: Callable[[], str]) -> Settings:
         providers=read_providers(sources, new_id),
         deadlines=Deadlines(**sections["deadlines"]),
         limits=Limits(**sections["limits"]),
+        rules=rules_of(
+            sections,
+            _prices(sources, sections["pricing"]["file"]),
+            sources.warnings.append,
+        ),
         access=Access.read(sources, sections["access"]),
         **sections[""],
         **sections["egress"],
@@ -237,6 +247,23 @@ def _read(sources: Sources, new_id: Callable[[], str]) -> Settings:
     )
     _check_files(sources, settings)
     return settings
+
+
+def _prices(sources: Sources, path: str | None) -> Overlay:
+    """What the file of prices says."""
+    data = sources.read(path, "APIPROXY_PRICES_FILE") if path else None
+    if data is None:
+        return NO_PRICES
+    try:
+        overlay = read_overlay(data)
+    except ValueError as error:
+        sources.problems.append(f"APIPROXY_PRICES_FILE {error}")
+        return NO_PRICES
+    sources.problems += [
+        f"APIPROXY_PRICES_FILE must give {model} a cost of at least 0 for each token"
+        for model in overlay.faults
+    ]
+    return overlay
 
 
 def _check_files(sources: Sources, settings: Settings) -> None:

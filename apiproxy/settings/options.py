@@ -18,6 +18,7 @@ from apiproxy.settings.kinds import (
 )
 from apiproxy.settings.metering import METERING
 from apiproxy.settings.option import Option
+from apiproxy.settings.policy_options import POLICY
 
 __all__ = ["OPTIONS", "Option"]
 
@@ -165,4 +166,4 @@ _LIMITS = (
     _limit("REPLAY_BYTES", "replay", size(0), "Bytes of a body kept for one retry."),
 )
 
-OPTIONS = (*_GENERAL, *METERING, *_EGRESS, *_DEADLINES, *_LIMITS, *ACCESS)
+OPTIONS = (*_GENERAL, *METERING, *_EGRESS, *_DEADLINES, *_LIMITS, *POLICY, *ACCESS)

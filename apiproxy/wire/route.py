@@ -108,6 +108,7 @@ class Route:
             (b"Content-Type", b"application/json"),
             (b"x-request-id", request_id.encode("ascii")),
             (b"x-apiproxy-error", error.code.encode("ascii")),
+            *error.fields,
         ]
         if not error.retriable:
             fields.append((b"x-should-retry", b"false"))

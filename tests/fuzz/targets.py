@@ -120,8 +120,8 @@ def chunked(data: bytes) -> None:
 
 def frames(data: bytes) -> None:
     """Frames pass unchanged, in order, however they were cut."""
-    whole = FrameScanner(100_000, lambda payload: False)
-    cut = FrameScanner(100_000, lambda payload: False)
+    whole = FrameScanner(100_000)
+    cut = FrameScanner(100_000)
     try:
         out = whole.feed(data)
         pieces = b"".join([cut.feed(piece) for piece in _cut(data)])

@@ -959,6 +959,7 @@ class FailureTests(RelayCase):
 
         class Leaving:
             left = 1
+            awaited = False
 
             def current(self) -> Secret | None:
                 self.left -= 1
@@ -979,6 +980,7 @@ class FailureTests(RelayCase):
 
         class Broken:
             calls = 0
+            awaited = False
 
             def current(self) -> Secret | None:
                 self.calls += 1

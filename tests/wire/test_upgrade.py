@@ -250,7 +250,7 @@ class OurRefusalTests(UpgradeCase):
             for kind in vars(errors).values()
             if isinstance(kind, type) and issubclass(kind, ProxyError)
         }
-        self.assertEqual(set(statuses.values()), {400, 401, 413, 426, 431, 499})
+        self.assertEqual(set(statuses.values()), {400, 401, 413, 426, 429, 431, 499})
         for code, status in (
             ("websocket_unavailable", 426),
             ("too_many_exchanges", 426),
