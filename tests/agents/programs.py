@@ -1,0 +1,262 @@
+"""How each CLI is run here: alone, quiet, at a URL, with a placeholder for a key."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from tests.kit.running import ROOT
+
+BIN = ROOT / ".agents/node_modules/.bin"
+"""Where ``make agents`` puts them."""
+
+PLACEHOLDER = "sk-placeholder-of-the-agent-Qm5"
+
+
+@frozen
+class Launch:
+    """A program about to be run.
+
+    Attributes:
+        arguments: the program and what it is given.
+        environ: its variables.
+    """
+
+    arguments: Sequence[str]
+    environ: Mapping[str, str]
+
+
+Prepare = Callable[[Path, str, str], Launch]
+"""Makes a launch of a home directory, the base URL of the listener, and a prompt."""
+
+
+@frozen
+class Cli:
+    """A CLI by one of its transports.
+
+    Attributes:
+        name: of the program.
+        transport: how it reaches the model.
+        provider: the listener that it talks to.
+        package: of npm.
+        prepare: makes a launch.
+    """
+
+    name: str
+    transport: str
+    provider: str
+    package: str
+    prepare: Prepare
+
+    @property
+    def title(self) -> str:
+        """For the matrix."""
+        return f"{self.name} {self.transport}"
+
+
+def _file(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+_CODEX = """\
+model = "gpt-5.5"
+check_for_update_on_startup = false
+web_search = "disabled"
+{more}
+[analytics]
+enabled = false
+[otel]
+exporter = "none"
+metrics_exporter = "none"
+trace_exporter = "none"
+[feedback]
+enabled = false
+[features]
+plugins = false
+apps = false
+remote_plugin = false
+"""
+_CODEX_SSE = """\
+model_provider = "apiproxy"
+[model_providers.apiproxy]
+name = "apiproxy"
+base_url = "{url}/v1"
+env_key = "CODEX_API_KEY"
+wire_api = "responses"
+"""
+
+
+def _codex(more: str) -> Prepare:
+    def prepare(home: Path, url: str, prompt: str) -> Launch:
+        text = _CODEX.format(more=more.format(url=url))
+        _file(home / ".codex/config.toml", text)
+        environ = {"CODEX_HOME": str(home / ".codex"), "CODEX_API_KEY": PLACEHOLDER}
+        options = ["--json", "--skip-git-repo-check"]
+        full = ["--sandbox", "danger-full-access"]
+        return Launch([f"{BIN}/codex", "exec", *options, *full, prompt], environ)
+
+    return prepare
+
+
+def _claude(home: Path, url: str, prompt: str) -> Launch:
+    environ = {
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_API_KEY": PLACEHOLDER,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_TELEMETRY": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+    }
+    options = ["-p", "--bare", "--allowedTools", "Bash", "--", prompt]
+    return Launch([f"{BIN}/claude", *options], environ)
+
+
+_GEMINI = {
+    "security": {"auth": {"selectedType": "gemini-api-key"}},
+    "privacy": {"usageStatisticsEnabled": False},
+    "telemetry": {"enabled": False},
+    "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
+}
+
+
+def _gemini(home: Path, url: str, prompt: str) -> Launch:
+    _file(home / ".gemini/settings.json", json.dumps(_GEMINI))
+    environ = {
+        "GOOGLE_GEMINI_BASE_URL": url,
+        "GEMINI_API_KEY": PLACEHOLDER,
+        "GEMINI_CLI_TRUST_WORKSPACE": "true",
+    }
+    options = ["-m", "gemini-2.5-flash", "--yolo", "-p", prompt]
+    return Launch([f"{BIN}/gemini", *options], environ)
+
+
+def _copilot(kind: str, **more: str) -> Prepare:
+    def prepare(home: Path, url: str, prompt: str) -> Launch:
+        environ = {
+            "COPILOT_OFFLINE": "true",
+            "COPILOT_AUTO_UPDATE": "false",
+            "COPILOT_PROVIDER_BASE_URL": url + ("/v1" if kind == "openai" else ""),
+            "COPILOT_PROVIDER_API_KEY": PLACEHOLDER,
+            "COPILOT_PROVIDER_TYPE": kind,
+            "COPILOT_MODEL": "mock-1",
+            **more,
+        }
+        return Launch([f"{BIN}/copilot", "--allow-all-tools", "-p", prompt], environ)
+
+    return prepare
+
+
+def _copilot_api(home: Path, url: str, prompt: str) -> Launch:
+    environ = {
+        "COPILOT_AUTO_UPDATE": "false",
+        "COPILOT_API_URL": url,
+        "COPILOT_GITHUB_TOKEN": "github_pat_placeholder",
+    }
+    return Launch([f"{BIN}/copilot", "--allow-all-tools", "-p", prompt], environ)
+
+
+def _opencode(package: str, model: str, path: str, **more: str) -> Prepare:
+    def prepare(home: Path, url: str, prompt: str) -> Launch:
+        provider = {
+            "npm": package,
+            "options": {"baseURL": url + path, "apiKey": PLACEHOLDER},
+            "models": {"mock-1": {"name": "Mock"}},
+        }
+        name = model.partition("/")[0]
+        config = {
+            "provider": {name: provider},
+            "model": model,
+            "autoupdate": False,
+            "share": "disabled",
+        }
+        auth = {"openai": {"type": "api", "key": PLACEHOLDER}}
+        _file(home / ".local/share/opencode/auth.json", json.dumps(auth))
+        environ = {
+            "OPENCODE_CONFIG_CONTENT": json.dumps(config),
+            "OPENCODE_DISABLE_AUTOUPDATE": "1",
+            "OPENCODE_DISABLE_MODELS_FETCH": "1",
+            "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+            **more,
+        }
+        return Launch([f"{BIN}/opencode", "run", prompt], environ)
+
+    return prepare
+
+
+_CODEX_PACKAGE = "@openai/codex"
+_COPILOT_PACKAGE = "@github/copilot"
+
+CLIS = (
+    Cli(
+        "codex",
+        "responses websocket",
+        "openai",
+        _CODEX_PACKAGE,
+        _codex('openai_base_url = "{url}/v1"'),
+    ),
+    Cli("codex", "responses sse", "openai", _CODEX_PACKAGE, _codex(_CODEX_SSE)),
+    Cli("claude", "messages sse", "anthropic", "@anthropic-ai/claude-code", _claude),
+    Cli("gemini", "generate sse", "gemini", "@google/gemini-cli", _gemini),
+    Cli("copilot", "chat sse", "openai", _COPILOT_PACKAGE, _copilot("openai")),
+    Cli(
+        "copilot",
+        "responses sse",
+        "openai",
+        _COPILOT_PACKAGE,
+        _copilot("openai", COPILOT_PROVIDER_WIRE_API="responses"),
+    ),
+    Cli(
+        "copilot",
+        "responses websocket",
+        "openai",
+        _COPILOT_PACKAGE,
+        _copilot(
+            "openai",
+            COPILOT_PROVIDER_WIRE_API="responses",
+            COPILOT_PROVIDER_TRANSPORT="websockets",
+        ),
+    ),
+    Cli(
+        "copilot",
+        "messages sse",
+        "anthropic",
+        _COPILOT_PACKAGE,
+        _copilot("anthropic"),
+    ),
+    Cli("copilot", "github api", "copilot", _COPILOT_PACKAGE, _copilot_api),
+    Cli(
+        "opencode",
+        "chat sse",
+        "openai",
+        "opencode-ai",
+        _opencode("@ai-sdk/openai-compatible", "mock/mock-1", "/v1"),
+    ),
+    Cli(
+        "opencode",
+        "responses sse",
+        "openai",
+        "opencode-ai",
+        _opencode("@ai-sdk/openai", "openai/mock-1", "/v1"),
+    ),
+    Cli(
+        "opencode",
+        "responses websocket",
+        "openai",
+        "opencode-ai",
+        _opencode(
+            "@ai-sdk/openai",
+            "openai/mock-1",
+            "/v1",
+            OPENCODE_EXPERIMENTAL_WEBSOCKETS="true",
+        ),
+    ),
+    Cli(
+        "opencode",
+        "messages sse",
+        "anthropic",
+        "opencode-ai",
+        _opencode("@ai-sdk/anthropic", "anthropic/mock-1", "/v1"),
+    ),
+)

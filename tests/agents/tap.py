@@ -1,0 +1,113 @@
+"""A tap between an agent and apiproxy: it passes bytes on, and keeps them.
+
+It also is a fixed address, behind which apiproxy may be started anew.
+"""
+
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IListeningPort, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from tests.kit.line import IReactor
+
+
+class TappedLine(Protocol):
+    """An agent's connection.
+
+    Attributes:
+        up: bytes that the agent has sent.
+        down: bytes that it was sent.
+    """
+
+    transport: ITCPTransport
+
+    def __init__(self, tap: "Tap") -> None:
+        self.up = bytearray()
+        self.down = bytearray()
+        self.other: _Onward | None = None
+        self._tap = tap
+        self._open = False
+
+    def connectionMade(self) -> None:
+        """Connect onward."""
+        self._open = True
+        self.transport.pauseProducing()
+        end = TCP4ClientEndpoint(self._tap.reactor, "127.0.0.1", self._tap.target)
+        end.connect(Factory.forProtocol(_Onward)).addCallbacks(self._onward, self._fail)
+
+    def _onward(self, other: "_Onward") -> None:
+        other.agent, self.other = self, other
+        if not self._open:
+            other.transport.abortConnection()
+            return
+        # Each side waits for the other's room.
+        self.transport.registerProducer(other.transport, True)
+        other.transport.registerProducer(self.transport, True)
+        self.transport.resumeProducing()
+
+    def _fail(self, failure: Failure) -> None:
+        failure.trap(ConnectError)
+        self.transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """From the agent."""
+        self.up += data
+        assert self.other is not None
+        self.other.transport.write(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The agent has gone."""
+        self._open = False
+        if self.other is not None:
+            self.transport.unregisterProducer()
+            self.other.transport.loseConnection()
+
+
+class _Onward(Protocol):
+    transport: ITCPTransport
+    agent: TappedLine
+
+    def dataReceived(self, data: bytes) -> None:
+        self.agent.down += data
+        self.agent.transport.write(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.transport.unregisterProducer()
+        self.agent.transport.loseConnection()
+
+
+class Tap:
+    """The tap.
+
+    Attributes:
+        port: where it listens on 127.0.0.1; 0 before ``start``.
+        target: the port it leads to.
+        lines: all connections ever.
+    """
+
+    def __init__(self, reactor: IReactor, target: int) -> None:
+        self.reactor = reactor
+        self.port = 0
+        self.target = target
+        self.lines: list[TappedLine] = []
+        self._listening: IListeningPort | None = None
+
+    async def start(self) -> None:
+        """Listen."""
+        factory = Factory.forProtocol(self._line)  # type: ignore[arg-type]  # makes one
+        endpoint = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
+        self._listening = await endpoint.listen(factory)
+        self.port = self._listening.getHost().port  # type: ignore[attr-defined]
+
+    def _line(self) -> TappedLine:
+        self.lines.append(TappedLine(self))
+        return self.lines[-1]
+
+    async def stop(self) -> None:
+        """Stop listening, and drop what is open."""
+        if self._listening is not None:
+            await self._listening.stopListening()
+        for line in self.lines:
+            if line.transport is not None:
+                line.transport.abortConnection()
