@@ -17,7 +17,7 @@ from tests.cost.loop import Counting, Loop
 from tests.kit.tls import authority
 
 NEVER = 1e6
-ENDS_SECONDS = "apiproxy.telemetry.ends._SECONDS"
+ENDS_SECONDS = "apiproxy.telemetry.batch._SECONDS"
 
 
 def uncounted(act: Callable[[], object]) -> None:

@@ -58,7 +58,7 @@ class EndsTests(SynchronousTestCase):
         self.assertEqual(self.counted.told, ["a ASKED"])
         exchange.forward(reused=False)
         exchange.close()
-        self.assertEqual(repr(self.ends), "<Ends, 1 to be told>")
+        self.assertEqual(repr(self.ends), "<Ends of 1 to be told>")
         self.assertEqual(self.logged.told, [])
         self.clock.advance(0.1)
         self.assertEqual(self.counted.told, ["a ASKED", "a CLOSED"])
