@@ -2,10 +2,12 @@
 
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from tests.agents.mock.provider import Mock
@@ -43,6 +45,9 @@ KEYS: Mapping[str, tuple[str, str, str, str]] = {
     ),
 }
 """By listener: the variables of key and target, the host, and the header of the key."""
+
+Meanwhile = Callable[["Scene"], Coroutine[Any, Any, None]]
+"""What is done while a client runs."""
 
 PATIENCE = 240.0
 """Seconds after which a client that still runs has failed."""
@@ -97,6 +102,7 @@ class Scene:
         self.mock = Mock(reactor, authority().identity().options())
         self.folder = Path()
         self._settings = dict(settings or {})
+        self._before: list[Service] = []
 
     async def start(self) -> None:
         """Put everything up."""
@@ -132,16 +138,33 @@ class Scene:
     async def restart(self) -> None:
         """End apiproxy, and start it anew; the client notices if it has connections."""
         await self.service.stop()
+        self._before.append(self.service)
         self.service = await self._serve()
         self.tap.target = self.service.port(self.provider)
 
+    async def settle(self) -> None:
+        """End apiproxy, and wait until the provider has seen that."""
+        await self.service.stop()
+        await self.tap.stop()
+        await self.mock.left()
+
     async def stop(self) -> None:
         """End everything."""
-        await self.tap.stop()
         await self.service.stop()
+        await self.tap.stop()
         await self.squid.stop()
         await self.mock.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def service_output(self) -> bytes:
+        """All that apiproxy has written, also before it was started anew."""
+        return b"".join(bytes(each.out) for each in (*self._before, self.service))
+
+    @property
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The same, parsed."""
+        return [line for each in (*self._before, self.service) for line in each.lines]
 
     @property
     def url(self) -> str:
@@ -156,42 +179,43 @@ class Scene:
         return path
 
     async def play(
-        self,
-        cli: Cli,
-        prompt: str,
-        meanwhile: Callable[[], Awaitable[None]] | None = None,
+        self, cli: Cli, prompt: str, meanwhile: Meanwhile | None = None
     ) -> Outcome:
-        """Run a client to its end.
-
-        Args:
-            cli: the client.
-            prompt: for it.
-            meanwhile: what is done while it runs.
-        """
+        """Run a CLI to its end, with a prompt."""
         launch = cli.prepare(self.folder, self.url, prompt)
-        scratch = self.folder / "tmp"
-        scratch.mkdir(exist_ok=True)
-        environ = {"HOME": str(self.folder), "TMPDIR": str(scratch), "SHELL": "/bin/sh"}
-        program = Program(
-            self.reactor, launch.arguments, environ | dict(launch.environ), self.work
-        )
-        return await self.run(program, meanwhile)
+        return await self.run(launch.arguments, launch.environ, meanwhile)
 
     async def run(
         self,
-        program: Program,
-        meanwhile: Callable[[], Awaitable[None]] | None = None,
+        arguments: Sequence[str],
+        environ: Mapping[str, str],
+        meanwhile: Meanwhile | None = None,
     ) -> Outcome:
-        """Run a program to its end, or for as long as patience lasts."""
+        """Run a client to its end, or for as long as patience lasts.
+
+        Some start themselves anew as a child; ``timeout`` ends both.
+
+        Args:
+            arguments: the program and what it is given.
+            environ: its variables.
+            meanwhile: done while it runs, and given up when it ends before.
+        """
+        scratch = self.folder / "tmp"
+        scratch.mkdir(exist_ok=True)
+        own = {"HOME": str(self.folder), "TMPDIR": str(scratch), "SHELL": "/bin/sh"}
+        command = ["/usr/bin/timeout", "--kill-after=5", str(PATIENCE), *arguments]
         begun = self.reactor.seconds()
-        late = self.reactor.callLater(PATIENCE, program.signal, "KILL")
+        program = Program(self.reactor, command, own | dict(environ), self.work)
+        beside = None
         if meanwhile is not None:
-            self.reactor.callWhenRunning(lambda: None)
+            beside = Deferred.fromCoroutine(meanwhile(self))
+            beside.addErrback(lambda failure: failure.trap(CancelledError))
         end = await ran(program)
-        hung = not late.active()
-        if late.active():
-            late.cancel()
-        return Outcome(end, self.reactor.seconds() - begun, hung)
+        taken = self.reactor.seconds() - begun
+        if beside is not None:
+            beside.cancel()
+            await beside
+        return Outcome(end, taken, end.code in (124, 137, -9))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is so."""

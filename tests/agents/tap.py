@@ -106,8 +106,11 @@ class Tap:
 
     async def stop(self) -> None:
         """Stop listening, and drop what is open."""
-        if self._listening is not None:
-            await self._listening.stopListening()
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            stopped = listening.stopListening()
+            if stopped is not None:
+                await stopped
         for line in self.lines:
             if line.transport is not None:
                 line.transport.abortConnection()

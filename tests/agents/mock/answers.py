@@ -1,16 +1,13 @@
-"""How a mock answers: with JSON, with an event stream, or with what a scenario puts in between."""
+"""How a mock answers with an event stream."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from tests.agents.mock.model import Json
 from tests.kit.http import chunk
 from tests.kit.line import Gone
-from tests.kit.provider import Behaviour, Call, FieldsIn, answer_json
-
-Pieces = Iterable[tuple[str, Json]]
-"""Events: name and data."""
+from tests.kit.provider import Behaviour, Call
 
 
 def stream(
@@ -47,16 +44,3 @@ def stream(
         raise Gone
 
     return behave
-
-
-def refusal(status: int, body: object, fields: FieldsIn = ()) -> Behaviour:
-    """A refusal in the provider's own shape."""
-    answer = answer_json(body, status, list(fields))
-
-    async def behave(call: Call) -> None:
-        await answer(call)
-
-    return behave
-
-
-Reader = Callable[[Call], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""What may go wrong with a request for the model: what a scenario puts in an answer's place."""
+"""What may go wrong with a request for the model: what takes an answer's place."""
 
 import json
 from collections.abc import Mapping

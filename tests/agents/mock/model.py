@@ -132,7 +132,7 @@ class Model:
 
     def _arguments(self, schema: Json, argument: str) -> Json:
         """The command, and a word for every other string that the schema insists on."""
-        wanted = {name: "mock" for name in schema.get("required", ())}
+        wanted = dict.fromkeys(schema.get("required", ()), "mock")
         return {**wanted, argument: self.command}
 
 

@@ -69,12 +69,18 @@ _ANTHROPIC = (
     Rule(b"HEAD", b"/", lambda model: counted(b"", 404)),
     Rule(b"HEAD", b"/v1/?", lambda model: counted(b"", 404)),
 )
-_GENERATE = rb"/v1beta/models/[\w.-]+:(generate|streamGenerate)Content"
-_LIVE = rb"/ws/google\.ai\.generativelanguage\.v1(beta|alpha)\.\w+\.BidiGenerateContent"
+_GENERATE = rb"/v1(beta|alpha)?/models/[\w.-]+:(generate|streamGenerate)Content"
+_LIVE = (
+    rb"/ws/google\.ai\.generativelanguage\.v1(beta|alpha)?\.\w+\.BidiGenerateContent"
+)
 _GOOGLE = (
     Rule(b"POST", _GENERATE, google.generate, generates=True),
-    Rule(b"POST", rb"/v1beta/models/[\w.-]+:countTokens", _fixed({"totalTokens": 11})),
-    Rule(b"GET", b"/v1beta/models", _fixed(google.MODELS)),
+    Rule(
+        b"POST",
+        rb"/v1(beta|alpha)?/models/[\w.-]+:countTokens",
+        _fixed({"totalTokens": 11}),
+    ),
+    Rule(b"GET", b"/v1(beta|alpha)?/models", _fixed(google.MODELS)),
     Rule(b"GET", _LIVE, google.live),
 )
 _COPILOT = (
@@ -118,7 +124,9 @@ class Mock(Provider):
         unknown: what was asked that nobody here knows.
         faults: what happens to the next requests for the model; None for nothing.
         forever: what happens to all requests after those.
+        upgrades: what happens to WebSockets that are asked for.
         tools_only: whether faults are only for requests that offer tools, which titles do not.
+        served: of each request for the model, what went wrong with it; None for nothing.
     """
 
     def __init__(self, reactor: IReactor, context: IOpenSSLContextFactory) -> None:
@@ -129,6 +137,7 @@ class Mock(Provider):
         self.forever: Fault | None = None
         self.upgrades: Fault | None = None
         self.tools_only = False
+        self.served: list[Fault | None] = []
         self.default = self._answer
 
     def line(self, number: int) -> MockLine:
@@ -137,9 +146,11 @@ class Mock(Provider):
 
     def fault(self, body: bytes) -> Fault | None:
         """What goes wrong with this request for the model."""
-        if self.tools_only and not _offers_tools(body):
-            return None
-        return self.faults.pop(0) if self.faults else self.forever
+        fault = None
+        if not self.tools_only or _offers_tools(body):
+            fault = self.faults.pop(0) if self.faults else self.forever
+        self.served.append(fault)
+        return fault
 
     async def _answer(self, call: Call) -> None:
         request = call.request
