@@ -17,6 +17,7 @@ from tests.agents.matrix import Row, markdown, text
 from tests.agents.play import play
 from tests.agents.programs import CLIS
 from tests.agents.scenarios import SCENARIOS
+from tests.agents.sdks import SDKS, parts, play_sdk
 from tests.kit.line import IReactor
 
 
@@ -32,6 +33,13 @@ def _arguments() -> argparse.Namespace:
 async def main(reactor: IReactor, wanted: argparse.Namespace) -> None:
     """Play all of it."""
     rows: list[Row] = []
+    for sdk in SDKS:
+        if not re.search(wanted.client, sdk.name):
+            continue
+        for part in parts(sdk):
+            if re.search(wanted.scenario, part.name):
+                rows.append(await play_sdk(reactor, sdk, part))
+                print("\t".join(rows[-1].cells), file=sys.stderr, flush=True)
     for cli in CLIS:
         if not re.search(wanted.client, cli.title):
             continue

@@ -36,7 +36,7 @@ CHANGED = frozenset(
 ADDED = {
     b"api.anthropic.com": frozenset({b"anthropic-version"}),
     b"api.githubcopilot.com": frozenset(
-        {b"copilot-integration-id", b"x-initiator", b"openai-intent"}
+        {b"copilot-integration-id", b"x-initiator", b"x-interaction-id"}
     ),
 }
 """Lines that a provider needs and gets if the agent has sent none (docs/providers.md)."""
@@ -141,8 +141,7 @@ def differences(agent: Sequence[Sent], provider: Sequence[Sent]) -> list[str]:
     left = list(agent)
     found = []
     for request in provider:
-        wanted = _essence(request)
-        match = next((each for each in left if _essence(each) == wanted), None)
+        match = next((each for each in left if not _contrast(each, request)), None)
         if match is None:
             found.append(_nearest(left, request))
         else:
@@ -150,21 +149,38 @@ def differences(agent: Sequence[Sent], provider: Sequence[Sent]) -> list[str]:
     return found
 
 
-def _essence(request: Sent) -> object:
-    fields = request.fields
-    offer = request.get(b"sec-websocket-extensions")
-    added = frozenset[bytes]().union(*ADDED.values())
-    rest = [each for each in fields if each[0].lower() not in CHANGED | added]
-    return request.line, rest, offer, request.body, request.frames
-
-
 def _nearest(agent: Sequence[Sent], request: Sent) -> str:
-    """In which part it differs from one of the same request line."""
-    for each in agent:
-        if each.line == request.line:
-            pairs = zip(_essence(each), _essence(request), strict=True)  # type: ignore[call-overload]
-            parts = [
-                f"{str(a)[:300]} became {str(b)[:300]}" for a, b in pairs if a != b
-            ]
-            return f"{request.line!r}: {'; '.join(parts)}"
-    return f"{request.line!r} was sent by nobody"
+    """How it differs from the first of the same request line."""
+    near = next((each for each in agent if each.line == request.line), None)
+    what = "was sent by nobody" if near is None else _contrast(near, request)
+    return f"{request.line!r} {what}"
+
+
+def _contrast(agent: Sent, provider: Sent) -> str:
+    """What differs, in words; nothing if it is the same request."""
+    words = []
+    if agent.line != provider.line:
+        words.append(f"{agent.line!r} became {provider.line!r}")
+    had = {name.lower() for name, _ in agent.fields}
+    free = CHANGED | (ADDED.get(_host(provider), frozenset()) - had)
+    before, after = _without(agent, CHANGED), _without(provider, free)
+    if before != after:
+        lost = [each for each in before if each not in after]
+        new = [each for each in after if each not in before]
+        words.append(f"header: lost {lost}, new {new}")
+    offer = b"sec-websocket-extensions"
+    if agent.get(offer) != provider.get(offer):
+        words.append(f"offer: {agent.get(offer)!r} became {provider.get(offer)!r}")
+    if agent.body != provider.body:
+        words.append(f"body: {agent.body[:200]!r} became {provider.body[:200]!r}")
+    if agent.frames != provider.frames:
+        words.append(f"frames: {len(agent.frames)} and {len(provider.frames)}")
+    return "; ".join(words)
+
+
+def _host(request: Sent) -> bytes:
+    return request.get(b"host").partition(b":")[0]
+
+
+def _without(request: Sent, names: frozenset[bytes]) -> Fields:
+    return [each for each in request.fields if each[0].lower() not in names]

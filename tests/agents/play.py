@@ -1,21 +1,11 @@
 """One client in one scenario, from putting up the scene to the verdict."""
 
-import json
-from pathlib import Path
-
 from tests.agents.known import KNOWN, Knows
 from tests.agents.matrix import Row
-from tests.agents.programs import Cli
+from tests.agents.programs import Cli, version
 from tests.agents.scenarios import Scenario, always
 from tests.agents.scene import Scene
 from tests.kit.line import IReactor
-from tests.kit.running import ROOT
-
-
-def version(package: str, modules: Path = ROOT / ".agents/node_modules") -> str:
-    """The version of an npm package that is installed."""
-    manifest = modules / package / "package.json"
-    return str(json.loads(manifest.read_text())["version"])
 
 
 async def play(reactor: IReactor, cli: Cli, scenario: Scenario) -> Row:

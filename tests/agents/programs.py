@@ -14,6 +14,12 @@ BIN = ROOT / ".agents/node_modules/.bin"
 PLACEHOLDER = "sk-placeholder-of-the-agent-Qm5"
 
 
+def version(package: str, modules: Path = ROOT / ".agents/node_modules") -> str:
+    """The version of an npm package that is installed."""
+    manifest = modules / package / "package.json"
+    return str(json.loads(manifest.read_text())["version"])
+
+
 @frozen
 class Launch:
     """A program about to be run.
@@ -152,7 +158,7 @@ def _copilot_api(home: Path, url: str, prompt: str) -> Launch:
     environ = {
         "COPILOT_AUTO_UPDATE": "false",
         "COPILOT_API_URL": url,
-        "COPILOT_GITHUB_TOKEN": "github_pat_placeholder",
+        "COPILOT_GITHUB_TOKEN": f"github_pat_{PLACEHOLDER}",
     }
     return Launch([f"{BIN}/copilot", "--allow-all-tools", "-p", prompt], environ)
 

@@ -181,7 +181,8 @@ def _waits(scene: Scene) -> None:
     )
 
 
-async def _restart(scene: Scene) -> None:
+async def restart(scene: Scene) -> None:
+    """End apiproxy, and start it anew, while the client waits for a file."""
     await scene.until((scene.work / "begun").exists)
     await scene.restart()
     (scene.work / "go.tmp").write_text("restarted\n")
@@ -213,7 +214,7 @@ SCENARIOS = (
     Scenario("budget refused", TOOL_PROMPT, _refused, stopped),
     Scenario("429, then success", PROMPT, _once_busy, recovered),
     Scenario("cut in mid-stream", PROMPT, _once_cut, recovered),
-    Scenario("restart between turns", TOOL_PROMPT, _waits, outlived, _restart),
+    Scenario("restart between turns", TOOL_PROMPT, _waits, outlived, restart),
     Scenario(
         "websocket off",
         PROMPT,
