@@ -17,7 +17,7 @@ from tests.agents.matrix import Row, markdown, text
 from tests.agents.play import play
 from tests.agents.programs import CLIS
 from tests.agents.scenarios import SCENARIOS
-from tests.agents.sdks import SDKS, parts, play_sdk
+from tests.agents.sdks import SDKS, play_sdk
 from tests.kit.line import IReactor
 
 
@@ -34,21 +34,17 @@ async def main(reactor: IReactor, wanted: argparse.Namespace) -> None:
     """Play all of it."""
     rows: list[Row] = []
     for sdk in SDKS:
-        if not re.search(wanted.client, sdk.name):
-            continue
-        for part in parts(sdk):
-            if re.search(wanted.scenario, part.name):
-                rows.append(await play_sdk(reactor, sdk, part))
-                print("\t".join(rows[-1].cells), file=sys.stderr, flush=True)
+        if re.search(wanted.client, sdk.name):
+            rows += await play_sdk(reactor, sdk, wanted.scenario, _tell)
     for cli in CLIS:
         if not re.search(wanted.client, cli.title):
             continue
         for scenario in SCENARIOS:
-            if not re.search(wanted.scenario, scenario.name):
-                continue
-            if scenario.holds_for(cli.title):
+            if re.search(wanted.scenario, scenario.name) and scenario.holds_for(
+                cli.title
+            ):
                 rows.append(await play(reactor, cli, scenario))
-                print("\t".join(rows[-1].cells), file=sys.stderr, flush=True)
+                _tell(rows[-1])
     if wanted.json:
         wanted.json.write_text(json.dumps([row.json() for row in rows], indent=1))
     if wanted.markdown:
@@ -56,6 +52,11 @@ async def main(reactor: IReactor, wanted: argparse.Namespace) -> None:
     print(text(rows))
     if not rows or any(row.result == "FAILED" for row in rows):
         raise SystemExit(1)
+
+
+def _tell(row: Row) -> None:
+    """Say how far it is."""
+    print("\t".join(row.cells), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

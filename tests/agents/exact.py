@@ -5,6 +5,7 @@ is looked for among the agent's, and the two are compared: target, header lines 
 case, body, and on a WebSocket every frame's opcode, bits and payload (still compressed).
 """
 
+import re
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -40,6 +41,9 @@ ADDED = {
     ),
 }
 """Lines that a provider needs and gets if the agent has sent none (docs/providers.md)."""
+
+_KEY_IN_QUERY = re.compile(rb"\?key=[^& ]*")
+"""A credential in the query, as Gemini takes one; it is dropped."""
 
 _DATA = (0x0, 0x1, 0x2)
 
@@ -151,7 +155,7 @@ def differences(agent: Sequence[Sent], provider: Sequence[Sent]) -> list[str]:
 
 def _nearest(agent: Sequence[Sent], request: Sent) -> str:
     """How it differs from the first of the same request line."""
-    near = next((each for each in agent if each.line == request.line), None)
+    near = next((each for each in agent if _path(each) == _path(request)), None)
     what = "was sent by nobody" if near is None else _contrast(near, request)
     return f"{request.line!r} {what}"
 
@@ -159,8 +163,9 @@ def _nearest(agent: Sequence[Sent], request: Sent) -> str:
 def _contrast(agent: Sent, provider: Sent) -> str:
     """What differs, in words; nothing if it is the same request."""
     words = []
-    if agent.line != provider.line:
-        words.append(f"{agent.line!r} became {provider.line!r}")
+    asked = _KEY_IN_QUERY.sub(b"", agent.line)
+    if asked != provider.line:
+        words.append(f"{asked!r} became {provider.line!r}")
     had = {name.lower() for name, _ in agent.fields}
     free = CHANGED | (ADDED.get(_host(provider), frozenset()) - had)
     before, after = _without(agent, CHANGED), _without(provider, free)
@@ -176,6 +181,10 @@ def _contrast(agent: Sent, provider: Sent) -> str:
     if agent.frames != provider.frames:
         words.append(f"frames: {len(agent.frames)} and {len(provider.frames)}")
     return "; ".join(words)
+
+
+def _path(request: Sent) -> bytes:
+    return request.line.partition(b"?")[0]
 
 
 def _host(request: Sent) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from tests.agents.scenarios import Check, Problems, tail
+from tests.agents.scenarios import Check, Problems, no_socket, tail
 from tests.agents.scene import Outcome, Scene
 
 
@@ -35,5 +35,13 @@ def gives_up(scene: Scene, outcome: Outcome) -> Problems:
     return problems
 
 
-KNOWN: Mapping[tuple[str, str], Knows] = {}
+KNOWN: Mapping[tuple[str, str], Knows] = {
+    ("gemini", "cut in mid-stream"): Knows(
+        "Gemini CLI takes a stream that broke after some text as its end", gives_up
+    ),
+    ("opencode", "websocket off"): Knows(
+        "OpenCode tries the upgrade six times, for a minute, before it takes HTTP",
+        no_socket,
+    ),
+}
 """By name or title of the client, and name of the scenario."""

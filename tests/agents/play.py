@@ -3,7 +3,7 @@
 from tests.agents.known import KNOWN, Knows
 from tests.agents.matrix import Row
 from tests.agents.programs import Cli, version
-from tests.agents.scenarios import Scenario, always
+from tests.agents.scenarios import Scenario, always, kept, tail
 from tests.agents.scene import Scene
 from tests.kit.line import IReactor
 
@@ -20,10 +20,15 @@ async def play(reactor: IReactor, cli: Cli, scenario: Scenario) -> Row:
     scenario.stage(scene)
     try:
         await scene.start()
-        outcome = await scene.play(cli, scenario.prompt, scenario.meanwhile)
+        launch = cli.prepare(scene.folder, scene.url, scenario.prompt)
+        outcome = await scene.run(scenario.launch(launch), scenario.meanwhile)
         await scene.settle()
         check = scenario.check if known is None or known.check is None else known.check
-        problems = check(scene, outcome) + always(scene, outcome, cli.title)
+        problems = check(scene, outcome) + always(scene)
+        if scenario.steady:
+            problems += kept(scene, outcome, cli.title)
+        if outcome.hung:
+            problems.append(f"it hung: {tail(outcome)}")
         return _row(cli, scenario, known, problems, outcome.seconds)
     finally:
         await scene.stop()

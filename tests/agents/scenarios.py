@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from attrs import field, frozen
@@ -11,8 +12,9 @@ from apiproxy.providers.dialects import DIALECTS
 from tests.agents.exact import Sent, differences, read
 from tests.agents.mock.faults import Cut, Refusal
 from tests.agents.mock.model import MARK
-from tests.agents.programs import PLACEHOLDER
+from tests.agents.programs import PLACEHOLDER, Launch
 from tests.agents.scene import KEYS, Meanwhile, Outcome, Scene, real_key
+from tests.kit.running import ROOT
 
 PROMPT = "Please say good morning."
 TOOL_PROMPT = f"Please {MARK} and then say good morning."
@@ -68,6 +70,8 @@ class Scenario:
         check: finds what is wrong.
         meanwhile: done while the agent runs.
         settings: more of apiproxy's.
+        steady: whether the agent has to keep to its transport.
+        launch: how else than with its prompt the agent is run.
         transports: a regular expression for the titles of those it is for.
     """
 
@@ -78,6 +82,8 @@ class Scenario:
     meanwhile: Meanwhile | None = None
     settings: Mapping[str, str] = field(factory=dict)
     transports: str = ""
+    steady: bool = False
+    launch: Callable[[Launch], Launch] = lambda launch: launch
 
     def holds_for(self, title: str) -> bool:
         """Whether a client is put through it."""
@@ -207,14 +213,44 @@ def no_socket(scene: Scene, outcome: Outcome) -> Problems:
     return problems
 
 
+def _session(launch: Launch) -> Launch:
+    """Two turns in one session; only Codex has a way for that without a terminal."""
+    program = [sys.executable, "-m", "tests.agents.codex_session", launch.arguments[0]]
+    environ = {**launch.environ, "PYTHONPATH": str(ROOT)}
+    return Launch([*program, PROMPT, PROMPT], environ)
+
+
+def one_socket(scene: Scene, outcome: Outcome) -> Problems:
+    """Both turns were answered, on one WebSocket, and nothing was asked beside it."""
+    problems = answered(scene, outcome)
+    if outcome.end.out.splitlines() != [scene.mock.model.text] * 2:
+        problems.append(f"it said {outcome.end.out!r}")
+    upgrades = [request.upgrade for request in scene.mock.requests]
+    if upgrades != [True]:
+        problems.append(f"the provider saw {scene.mock.requests}")
+    asked = [each.transport for each in scene.mock.model.asked]
+    if asked != ["websocket"] * 2:
+        problems.append(f"the model was asked by {asked}")
+    return problems
+
+
 SCENARIOS = (
-    Scenario("plain turn", PROMPT, _nothing, answered),
-    Scenario("tool call", TOOL_PROMPT, _uses_shell, used_shell),
-    Scenario("long answer", PROMPT, _long, answered),
-    Scenario("budget refused", TOOL_PROMPT, _refused, stopped),
+    Scenario("plain turn", PROMPT, _nothing, answered, steady=True),
+    Scenario("tool call", TOOL_PROMPT, _uses_shell, used_shell, steady=True),
+    Scenario("long answer", PROMPT, _long, answered, steady=True),
+    Scenario("budget refused", TOOL_PROMPT, _refused, stopped, steady=True),
     Scenario("429, then success", PROMPT, _once_busy, recovered),
     Scenario("cut in mid-stream", PROMPT, _once_cut, recovered),
     Scenario("restart between turns", TOOL_PROMPT, _waits, outlived, restart),
+    Scenario(
+        "two turns on one websocket",
+        PROMPT,
+        _nothing,
+        one_socket,
+        transports="^codex responses websocket",
+        steady=True,
+        launch=_session,
+    ),
     Scenario(
         "websocket off",
         PROMPT,
@@ -229,18 +265,27 @@ SCENARIOS = (
 # What holds in all of them.
 
 
-def always(scene: Scene, outcome: Outcome, title: str) -> Problems:
+def always(scene: Scene) -> Problems:
     """What must never be, whatever the scenario."""
     problems = [f"unknown: {each}" for each in scene.mock.unknown]
-    if outcome.hung:
-        problems.append(f"it hung: {tail(outcome)}")
-    if "websocket" in title and _fell_back(outcome):
-        problems.append("it fell back from its WebSocket")
     return problems + isolated(scene) + exactly(scene) + clean(scene)
 
 
-def _fell_back(outcome: Outcome) -> bool:
-    return says(outcome, "Falling back from WebSockets")
+def kept(scene: Scene, outcome: Outcome, title: str) -> Problems:
+    """An agent that is for WebSockets has asked on them only, and never anew.
+
+    A title, for which no tools are offered, may be asked for as the agent likes.
+    """
+    asked = {each.transport for each in scene.mock.model.asked if each.tools}
+    if "websocket" not in title:
+        return [f"it asked by {asked}"] if "websocket" in asked else []
+    problems = [] if asked == {"websocket"} else [f"it asked by {asked}"]
+    if sum(request.upgrade for request in scene.mock.requests) != 1:
+        problems.append(f"not one upgrade: {scene.mock.requests}")
+    for words in ("Reconnecting", "Falling back"):
+        if says(outcome, words):
+            problems.append(f"it said: {words}")
+    return problems
 
 
 def isolated(scene: Scene) -> Problems:
@@ -251,8 +296,8 @@ def isolated(scene: Scene) -> Problems:
         values = request.all(header)
         if len(values) != 1 or key.encode() not in values[0]:
             problems.append(f"{request!r} with {values}")
-    for line in scene.mock.connections:
-        if PLACEHOLDER.encode() in line.raw:
+    for raw, _ in scene.mock.raw:
+        if PLACEHOLDER.encode() in raw:
             problems.append("the placeholder reached the provider")
     out = scene.service_output
     if PLACEHOLDER.encode() in out or key.encode() in out:
@@ -270,8 +315,8 @@ def exactly(scene: Scene) -> Problems:
     for tapped in scene.tap.lines:
         agent += read(bytes(tapped.up), b"HTTP/1.1 101 " in tapped.down)
     provider: list[Sent] = []
-    for line in scene.mock.connections:
-        provider += read(bytes(line.raw), line.upgraded)
+    for raw, upgraded in scene.mock.raw:
+        provider += read(raw, upgraded)
     return differences(agent, provider)
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
+from tests.agents.mock.model import Model
 from tests.agents.mock.provider import Mock
-from tests.agents.programs import Cli
+from tests.agents.programs import Launch
 from tests.agents.tap import Tap
 from tests.kit.line import IReactor
 from tests.kit.running import Program, Ran, Service, ran
@@ -135,6 +136,12 @@ class Scene:
         environ[target] = f"{host}:{self.mock.port}"
         return environ | self._settings
 
+    def again(self) -> None:
+        """Forget what the model was asked, what goes wrong, and what lies about."""
+        mock = self.mock
+        mock.faults, mock.forever, mock.served, mock.model = [], None, [], Model()
+        shutil.rmtree(self.work)
+
     async def restart(self) -> None:
         """End apiproxy, and start it anew; the client notices if it has connections."""
         await self.service.stop()
@@ -178,38 +185,30 @@ class Scene:
         path.mkdir(exist_ok=True)
         return path
 
-    async def play(
-        self, cli: Cli, prompt: str, meanwhile: Meanwhile | None = None
-    ) -> Outcome:
-        """Run a CLI to its end, with a prompt."""
-        launch = cli.prepare(self.folder, self.url, prompt)
-        return await self.run(launch.arguments, launch.environ, meanwhile)
-
-    async def run(
-        self,
-        arguments: Sequence[str],
-        environ: Mapping[str, str],
-        meanwhile: Meanwhile | None = None,
-    ) -> Outcome:
+    async def run(self, launch: Launch, meanwhile: Meanwhile | None = None) -> Outcome:
         """Run a client to its end, or for as long as patience lasts.
 
         Some start themselves anew as a child; ``timeout`` ends both.
 
         Args:
-            arguments: the program and what it is given.
-            environ: its variables.
+            launch: the client.
             meanwhile: done while it runs, and given up when it ends before.
         """
         scratch = self.folder / "tmp"
         scratch.mkdir(exist_ok=True)
         own = {"HOME": str(self.folder), "TMPDIR": str(scratch), "SHELL": "/bin/sh"}
-        command = ["/usr/bin/timeout", "--kill-after=5", str(PATIENCE), *arguments]
+        command = [
+            "/usr/bin/timeout",
+            "--kill-after=5",
+            str(PATIENCE),
+            *launch.arguments,
+        ]
         begun = self.reactor.seconds()
-        program = Program(self.reactor, command, own | dict(environ), self.work)
+        program = Program(self.reactor, command, own | dict(launch.environ), self.work)
         beside = None
         if meanwhile is not None:
             beside = Deferred.fromCoroutine(meanwhile(self))
-            beside.addErrback(lambda failure: failure.trap(CancelledError))
+            beside = beside.addErrback(lambda failure: failure.trap(CancelledError))
         end = await ran(program)
         taken = self.reactor.seconds() - begun
         if beside is not None:

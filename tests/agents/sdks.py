@@ -8,18 +8,18 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version as python_version
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from tests.agents.matrix import Row
 from tests.agents.mock import anthropic, openai
 from tests.agents.mock.faults import Cut
 from tests.agents.mock.model import Model
-from tests.agents.programs import PLACEHOLDER, version
+from tests.agents.programs import PLACEHOLDER, Launch, version
 from tests.agents.scenarios import SPENT, Problems, always, busy, restart, spent, tail
 from tests.agents.scene import Meanwhile, Outcome, Scene
 from tests.kit.line import IReactor
@@ -46,6 +46,9 @@ class Sdk:
         turns: what it can do, and what comes of each.
         plain: the turn that the faults are tried on.
         waits: whether it waits after a 429 by itself.
+        failing: the turn that prints what a refusal raises.
+        cut: the turn that prints what half a stream raises.
+        notes: what has to be known of a turn.
     """
 
     package: str
@@ -56,6 +59,9 @@ class Sdk:
     turns: Mapping[str, Any]
     plain: str
     waits: bool = True
+    failing: str = "failing"
+    cut: str = "cut"
+    notes: Mapping[str, str] = field(factory=dict)
 
     @property
     def name(self) -> str:
@@ -67,14 +73,15 @@ class Sdk:
         """The version that is installed."""
         return version(self.package) if self.node else python_version(self.package)
 
-    def command(self, turn: str, url: str) -> Sequence[str]:
+    def launch(self, turn: str, url: str) -> Launch:
         """What runs a turn."""
         program = (
             ["/usr/bin/node", str(_NODE / self.program)]
             if self.node
             else [sys.executable, "-m", f"tests.clients.{self.program}"]
         )
-        return [*program, turn, url + self.path, PLACEHOLDER]
+        environ = {"PYTHONPATH": str(ROOT), "NODE_PATH": str(MODULES)}
+        return Launch([*program, turn, url + self.path, PLACEHOLDER], environ)
 
     def missing(self) -> str | None:
         """Why it cannot be run here; None if it can."""
@@ -85,8 +92,11 @@ class Sdk:
         return None
 
 
-_OPENAI_MODELS = [each["id"] for each in openai.MODELS["data"]]  # type: ignore[index]
+_OPENAI_MODELS = [each["id"] for each in openai.MODELS["data"]]
 _ANTHROPIC_MODELS = [each["id"] for each in anthropic.MODELS["data"]]  # type: ignore[attr-defined,index]
+
+_TLS_ONLY = "the SDK makes every base URL here one of wss; the program dials plainly"
+_TWO_SLASHES = "the SDK asks for //ws/..., which apiproxy refuses; the program mends it"
 
 SDKS = (
     Sdk(
@@ -105,6 +115,8 @@ SDKS = (
             "realtime": TEXT,
         },
         "chat",
+        failing="failing_chat",
+        cut="cut_chat",
     ),
     Sdk(
         "anthropic",
@@ -131,6 +143,7 @@ SDKS = (
         {"generate": TEXT, "stream": _WORDS, "count_tokens": 11, "live": _WORDS},
         "generate",
         waits=False,
+        notes={"live": _TLS_ONLY},
     ),
     Sdk(
         "openai",
@@ -148,6 +161,7 @@ SDKS = (
             "realtime": TEXT,
         },
         "chat",
+        notes={"realtime": _TLS_ONLY},
     ),
     Sdk(
         "@anthropic-ai/sdk",
@@ -174,6 +188,7 @@ SDKS = (
         {"generate": TEXT, "stream": TEXT, "count_tokens": 11, "live": TEXT},
         "generate",
         waits=False,
+        notes={"live": _TWO_SLASHES},
     ),
 )
 
@@ -201,14 +216,14 @@ def parts(sdk: Sdk) -> Iterator[Part]:
     """Everything that is tried with an SDK."""
     for turn, wanted in sdk.turns.items():
         yield Part(turn, turn, _equals(wanted))
-    yield Part("budget refused", "failing", _stopped, _refuses)
+    yield Part("budget refused", sdk.failing, _stopped, _refuses)
     name = "429, then success"
     plain = sdk.turns[sdk.plain]
     if sdk.waits:
         yield Part(name, sdk.plain, _equals(plain), _is_busy)
     else:
-        yield Part(name, "failing", _gave_up, _is_busy)
-    yield Part("cut in mid-stream", "cut", _raises, _cuts)
+        yield Part(name, sdk.failing, _gave_up, _is_busy)
+    yield Part("cut in mid-stream", sdk.cut, _raises, _cuts)
     yield Part("restart between turns", "twice", _both, meanwhile=restart)
 
 
@@ -259,20 +274,40 @@ def _raises(scene: Scene, seen: Any) -> Problems:
     return [] if raised else ["half an answer looked whole"]
 
 
-async def play_sdk(reactor: IReactor, sdk: Sdk, part: Part) -> Row:
-    """Put an SDK through a part."""
+async def play_sdk(
+    reactor: IReactor, sdk: Sdk, wanted: str = "", tell: Callable[[Row], None] = print
+) -> list[Row]:
+    """Put an SDK through all parts, or those that hold an expression, in one scene.
+
+    Args:
+        reactor: the real one.
+        sdk: the SDK.
+        wanted: the expression, for names of parts.
+        tell: told of each row as it comes.
+    """
     scene = Scene(reactor, sdk.provider)
-    part.stage(scene)
+    rows = []
     try:
         await scene.start()
-        environ = {"PYTHONPATH": str(ROOT), "NODE_PATH": str(MODULES)}
-        command = sdk.command(part.turn, scene.url)
-        outcome = await scene.run(command, environ, part.meanwhile)
-        await scene.settle()
-        problems = _seen(scene, part, outcome) + always(scene, outcome, sdk.name)
-        return _row(sdk, part, problems, outcome.seconds)
+        for part in parts(sdk):
+            if re.search(wanted, part.name):
+                scene.again()
+                part.stage(scene)
+                outcome = await scene.run(
+                    sdk.launch(part.turn, scene.url), part.meanwhile
+                )
+                rows.append(
+                    _row(sdk, part, _seen(scene, part, outcome), outcome.seconds)
+                )
+                tell(rows[-1])
+        if rows:
+            await scene.settle()
+            whole = Part("isolation, byte exactness", "", _equals(None))
+            rows.append(_row(sdk, whole, always(scene), 0.0))
+            tell(rows[-1])
     finally:
         await scene.stop()
+    return rows
 
 
 def _seen(scene: Scene, part: Part, outcome: Outcome) -> Problems:
@@ -286,7 +321,8 @@ _GIVES_UP = "it does not retry unless it is told to"
 
 def _row(sdk: Sdk, part: Part, problems: Problems, seconds: float) -> Row:
     design = part.verdict is _gave_up
-    note = "; ".join(problems) or (_GIVES_UP if design else "")
+    known = _GIVES_UP if design else sdk.notes.get(part.turn, "")
+    note = "; ".join(problems) or known
     result: Any = "FAILED" if problems else "by design" if design else "ok"
     transport = "websocket" if re.search("connect|realtime|live", part.turn) else "http"
     return Row(sdk.name, sdk.version, transport, part.name, result, seconds, note)

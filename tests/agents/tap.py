@@ -3,9 +3,12 @@
 It also is a fixed address, behind which apiproxy may be started anew.
 """
 
+from typing import Any, cast
+
+from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IListeningPort, ITCPTransport
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -20,7 +23,7 @@ class TappedLine(Protocol):
         down: bytes that it was sent.
     """
 
-    transport: ITCPTransport
+    transport: Any  # a TCP connection, of which the interfaces tell only half
 
     def __init__(self, tap: "Tap") -> None:
         self.up = bytearray()
@@ -34,7 +37,8 @@ class TappedLine(Protocol):
         self._open = True
         self.transport.pauseProducing()
         end = TCP4ClientEndpoint(self._tap.reactor, "127.0.0.1", self._tap.target)
-        end.connect(Factory.forProtocol(_Onward)).addCallbacks(self._onward, self._fail)
+        story = end.connect(Factory.forProtocol(_Onward))
+        story = story.addCallbacks(self._onward, self._fail)
 
     def _onward(self, other: "_Onward") -> None:
         other.agent, self.other = self, other
@@ -65,7 +69,7 @@ class TappedLine(Protocol):
 
 
 class _Onward(Protocol):
-    transport: ITCPTransport
+    transport: Any
     agent: TappedLine
 
     def dataReceived(self, data: bytes) -> None:
@@ -95,10 +99,10 @@ class Tap:
 
     async def start(self) -> None:
         """Listen."""
-        factory = Factory.forProtocol(self._line)  # type: ignore[arg-type]  # makes one
+        factory = Factory.forProtocol(self._line)
         endpoint = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
         self._listening = await endpoint.listen(factory)
-        self.port = self._listening.getHost().port  # type: ignore[attr-defined]
+        self.port = cast(IPv4Address, self._listening.getHost()).port
 
     def _line(self) -> TappedLine:
         self.lines.append(TappedLine(self))

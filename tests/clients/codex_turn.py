@@ -30,7 +30,7 @@ from tests.kit.squid import Squid
 from tests.kit.tls import authority
 
 CODEX = ROOT / ".agents/node_modules/.bin/codex"
-"""Where ``make agents-codex`` puts it."""
+"""Where ``make agents`` puts it."""
 
 KEY = "sk-the-real-key-Vx83Qz"
 PLACEHOLDER = "sk-placeholder-of-codex"

@@ -1,6 +1,6 @@
 """The Codex CLI through the proxy: over its WebSocket, and over HTTP when there is none.
 
-It is not installed by the tests; ``make agents-codex`` does that. As root, everything runs
+It is not installed by the tests; ``make agents`` does that. As root, everything runs
 in a network namespace that has nothing but loopback, so that Codex cannot reach anybody.
 
 Codex exits with 0 also after a fallback that took it seconds, so the exit code says little:
@@ -23,7 +23,7 @@ from tests.kit.squid import squid_missing
 def codex_missing() -> str | None:
     """Why Codex cannot be run here; None if it can."""
     if not os.access(CODEX, os.X_OK):
-        return "the Codex CLI is not installed; make agents-codex"
+        return "the Codex CLI is not installed; make agents"
     if shutil.which("node") is None:
         return "the Codex CLI needs node; apt-get install nodejs"
     return None

@@ -47,8 +47,8 @@ def asked(body: Json, model: str, stream: bool) -> Asked:
 
 
 def _schema(function: Json) -> Json:
-    schema: Json = function.get("parametersJsonSchema") or function.get("parameters")
-    return schema or {}
+    found = function.get("parametersJsonSchema") or function.get("parameters")
+    return dict(found or {})
 
 
 def _said(part: Json) -> list[Said]:

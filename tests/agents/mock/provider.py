@@ -152,6 +152,12 @@ class Mock(Provider):
         self.served.append(fault)
         return fault
 
+    @property
+    def raw(self) -> list[tuple[bytes, bool]]:
+        """What came on each connection, and whether it became a WebSocket."""
+        lines = (line for line in self.connections if isinstance(line, MockLine))
+        return [(bytes(line.raw), line.upgraded) for line in lines]
+
     async def _answer(self, call: Call) -> None:
         request = call.request
         host = (request.get(b"host") or b"").partition(b":")[0]
