@@ -15,6 +15,8 @@ _COMMANDS = {
     "check": "apiproxy.cli.check",
     "health": "apiproxy.cli.health",
     "settings": "apiproxy.cli.settings",
+    "env": "apiproxy.cli.env",
+    "exec": "apiproxy.cli.exec",
     "demo": "apiproxy.demo.main",
 }
 """Module by subcommand; the command in it is called ``command``."""

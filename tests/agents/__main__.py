@@ -13,7 +13,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from tests.agents.matrix import Row, markdown, text
+from tests.agents.matrix import Row, into, text
 from tests.agents.play import play
 from tests.agents.programs import CLIS
 from tests.agents.scenarios import SCENARIOS
@@ -26,7 +26,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--client", default="", help="only titles with this expression")
     parser.add_argument("--scenario", default="", help="only scenarios with it")
     parser.add_argument("--json", type=Path, help="a file for the rows")
-    parser.add_argument("--markdown", type=Path, help="a file for the matrix")
+    parser.add_argument("--document", type=Path, help="a document for the matrix")
     return parser.parse_args()
 
 
@@ -40,15 +40,13 @@ async def main(reactor: IReactor, wanted: argparse.Namespace) -> None:
         if not re.search(wanted.client, cli.title):
             continue
         for scenario in SCENARIOS:
-            if re.search(wanted.scenario, scenario.name) and scenario.holds_for(
-                cli.title
-            ):
+            if re.search(wanted.scenario, scenario.name) and scenario.holds_for(cli):
                 rows.append(await play(reactor, cli, scenario))
                 _tell(rows[-1])
     if wanted.json:
         wanted.json.write_text(json.dumps([row.json() for row in rows], indent=1))
-    if wanted.markdown:
-        wanted.markdown.write_text(markdown(rows))
+    if wanted.document:
+        wanted.document.write_text(into(wanted.document.read_text(), rows))
     print(text(rows))
     if not rows or any(row.result == "FAILED" for row in rows):
         raise SystemExit(1)

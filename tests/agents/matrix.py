@@ -56,37 +56,36 @@ def text(rows: Sequence[Row]) -> str:
     )
 
 
+_BEGIN, _END = "<!-- the matrix, by make agents -->\n", "<!-- its end -->\n"
+
+
+def into(document: str, rows: Sequence[Row]) -> str:
+    """A document with the matrix in its place."""
+    before, _, rest = document.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return before + _BEGIN + markdown(rows) + _END + after
+
+
 def markdown(rows: Sequence[Row]) -> str:
-    """For the documentation: a line for each client and transport, a column for each scenario.
+    """For the documentation: a line for each client and transport, and what has to be known.
 
     Seconds are left out, because they say more about the machine than about the client.
     """
-    scenarios = list(dict.fromkeys(row.scenario for row in rows))
-    clients = list(dict.fromkeys(_who(row) for row in rows))
-    notes: list[str] = []
-    lines = [_line(["client", "version", "transport", *scenarios])]
-    lines.append(_line(["---"] * (3 + len(scenarios))))
-    for who in clients:
-        by = {row.scenario: row for row in rows if _who(row) == who}
-        cells = [_cell(by.get(scenario), notes) for scenario in scenarios]
-        lines.append(_line([*who, *cells]))
-    told = [f"{n}. {note}" for n, note in enumerate(notes, 1)]
-    return "\n".join([*lines, "", *told]).rstrip() + "\n"
+    lines = ["| client | version | transport | ok | otherwise |"]
+    lines.append("| --- | --- | --- | --- | --- |")
+    for who in dict.fromkeys(_who(row) for row in rows):
+        of = [row for row in rows if _who(row) == who]
+        well = [row.scenario for row in of if row.result == "ok"]
+        other = [_otherwise(row) for row in of if row.note or row.result != "ok"]
+        cells = (*who, ", ".join(well), "; ".join(other))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _who(row: Row) -> tuple[str, str, str]:
     return row.client, row.version, row.transport
 
 
-def _cell(row: Row | None, notes: list[str]) -> str:
-    if row is None:
-        return "-"
-    if not row.note:
-        return row.result
-    if row.note not in notes:
-        notes.append(row.note)
-    return f"{row.result} ({notes.index(row.note) + 1})"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+def _otherwise(row: Row) -> str:
+    result = "" if row.result == "ok" else f"**{row.result}**: "
+    return f"{row.scenario}: {result}{row.note}".replace("|", "/")

@@ -1,6 +1,8 @@
 """How each CLI is run here: alone, quiet, at a URL, with a placeholder for a key."""
 
 import json
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from tests.kit.running import ROOT
 
 BIN = ROOT / ".agents/node_modules/.bin"
 """Where ``make agents`` puts them."""
+
+FORGOTTEN = "sk-that-somebody-forgot-in-the-environment"
+"""In the environment of an agent that apiproxy runs; it must not come through."""
 
 PLACEHOLDER = "sk-placeholder-of-the-agent-Qm5"
 
@@ -47,6 +52,7 @@ class Cli:
         provider: the listener that it talks to.
         package: of npm.
         prepare: makes a launch.
+        scenarios: a regular expression for those it is put through.
     """
 
     name: str
@@ -54,6 +60,7 @@ class Cli:
     provider: str
     package: str
     prepare: Prepare
+    scenarios: str = ""
 
     @property
     def title(self) -> str:
@@ -191,8 +198,29 @@ def _opencode(package: str, model: str, path: str, **more: str) -> Prepare:
     return prepare
 
 
+def _by_exec(agent: str, *options: str, **more: str) -> Prepare:
+    """As a user runs it, from an environment in which a key was forgotten."""
+
+    def prepare(home: Path, url: str, prompt: str) -> Launch:
+        command = [str(Path(sys.executable).with_name("apiproxy")), "exec"]
+        environ = {
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "OPENAI_API_KEY": FORGOTTEN,
+            "ANTHROPIC_AUTH_TOKEN": FORGOTTEN,
+            "GH_TOKEN": FORGOTTEN,
+            "GOOGLE_API_KEY": FORGOTTEN,
+            **more,
+        }
+        return Launch([*command, "--url", url, agent, "--", *options, prompt], environ)
+
+    return prepare
+
+
 _CODEX_PACKAGE = "@openai/codex"
 _COPILOT_PACKAGE = "@github/copilot"
+
+_EXEC = "^tool call$"
+_FULL = ("--sandbox", "danger-full-access")
 
 CLIS = (
     Cli(
@@ -201,6 +229,57 @@ CLIS = (
         "openai",
         _CODEX_PACKAGE,
         _codex('openai_base_url = "{url}/v1"'),
+    ),
+    Cli(
+        "codex",
+        "responses websocket by exec",
+        "openai",
+        _CODEX_PACKAGE,
+        _by_exec(
+            "codex", "exec", "--json", "--skip-git-repo-check", "-m", "gpt-5.5", *_FULL
+        ),
+        _EXEC,
+    ),
+    Cli(
+        "claude",
+        "messages sse by exec",
+        "anthropic",
+        "@anthropic-ai/claude-code",
+        _by_exec("claude", "-p", "--allowedTools", "Bash", "--"),
+        _EXEC,
+    ),
+    Cli(
+        "gemini",
+        "generate sse by exec",
+        "gemini",
+        "@google/gemini-cli",
+        _by_exec(
+            "gemini",
+            "-m",
+            "gemini-2.5-flash",
+            "--yolo",
+            "-p",
+            GEMINI_CLI_TRUST_WORKSPACE="true",
+            # It trusts no settings below a folder that everybody may write to, as /tmp is.
+            XDG_STATE_HOME=str(ROOT / ".agents/state"),
+        ),
+        _EXEC,
+    ),
+    Cli(
+        "copilot",
+        "responses sse by exec",
+        "openai",
+        _COPILOT_PACKAGE,
+        _by_exec("copilot", "--allow-all-tools", "-p"),
+        _EXEC,
+    ),
+    Cli(
+        "opencode",
+        "responses sse by exec",
+        "openai",
+        "opencode-ai",
+        _by_exec("opencode", "run", "--model", "openai/gpt-5.5"),
+        _EXEC,
     ),
     Cli("codex", "responses sse", "openai", _CODEX_PACKAGE, _codex(_CODEX_SSE)),
     Cli("claude", "messages sse", "anthropic", "@anthropic-ai/claude-code", _claude),

@@ -12,7 +12,7 @@ from apiproxy.providers.dialects import DIALECTS
 from tests.agents.exact import Sent, differences, read
 from tests.agents.mock.faults import Cut, Refusal
 from tests.agents.mock.model import MARK
-from tests.agents.programs import PLACEHOLDER, Launch
+from tests.agents.programs import FORGOTTEN, PLACEHOLDER, Cli, Launch
 from tests.agents.scene import KEYS, Meanwhile, Outcome, Scene, real_key
 from tests.kit.running import ROOT
 
@@ -85,9 +85,10 @@ class Scenario:
     steady: bool = False
     launch: Callable[[Launch], Launch] = lambda launch: launch
 
-    def holds_for(self, title: str) -> bool:
+    def holds_for(self, cli: Cli) -> bool:
         """Whether a client is put through it."""
-        return re.search(self.transports, title) is not None
+        wanted = re.search(self.transports, cli.title) is not None
+        return wanted and re.search(cli.scenarios, self.name) is not None
 
 
 def told(outcome: Outcome) -> str:
@@ -268,7 +269,13 @@ SCENARIOS = (
 def always(scene: Scene) -> Problems:
     """What must never be, whatever the scenario."""
     problems = [f"unknown: {each}" for each in scene.mock.unknown]
-    return problems + isolated(scene) + exactly(scene) + clean(scene)
+    return [
+        *problems,
+        *isolated(scene),
+        *unknown_keys(scene),
+        *exactly(scene),
+        *clean(scene),
+    ]
 
 
 def kept(scene: Scene, outcome: Outcome, title: str) -> Problems:
@@ -307,6 +314,12 @@ def isolated(scene: Scene) -> Problems:
         if (connect.status, connect.authority) != (200, authority):
             problems.append(f"Squid saw {connect}")
     return problems
+
+
+def unknown_keys(scene: Scene) -> Problems:
+    """A key that was forgotten in the environment has not come as far as the agent."""
+    told = any(FORGOTTEN.encode() in bytes(line.up) for line in scene.tap.lines)
+    return ["the agent had a key"] if told else []
 
 
 def exactly(scene: Scene) -> Problems:

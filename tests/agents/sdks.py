@@ -93,7 +93,7 @@ class Sdk:
 
 
 _OPENAI_MODELS = [each["id"] for each in openai.MODELS["data"]]
-_ANTHROPIC_MODELS = [each["id"] for each in anthropic.MODELS["data"]]  # type: ignore[attr-defined,index]
+_ANTHROPIC_MODELS = [each["id"] for each in anthropic.MODELS["data"]]
 
 _TLS_ONLY = "the SDK makes every base URL here one of wss; the program dials plainly"
 _TWO_SLASHES = "the SDK asks for //ws/..., which apiproxy refuses; the program mends it"

@@ -6,6 +6,7 @@ It also is a fixed address, behind which apiproxy may be started anew.
 from typing import Any, cast
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IListeningPort
@@ -37,8 +38,15 @@ class TappedLine(Protocol):
         self._open = True
         self.transport.pauseProducing()
         end = TCP4ClientEndpoint(self._tap.reactor, "127.0.0.1", self._tap.target)
-        story = end.connect(Factory.forProtocol(_Onward))
-        story = story.addCallbacks(self._onward, self._fail)
+        self._story = Deferred.fromCoroutine(self._connect(end))
+
+    async def _connect(self, end: TCP4ClientEndpoint) -> None:
+        try:
+            other = await end.connect(Factory.forProtocol(_Onward))
+        except ConnectError:
+            self.transport.abortConnection()
+        else:
+            self._onward(cast(_Onward, other))
 
     def _onward(self, other: "_Onward") -> None:
         other.agent, self.other = self, other
@@ -49,10 +57,6 @@ class TappedLine(Protocol):
         self.transport.registerProducer(other.transport, True)
         other.transport.registerProducer(self.transport, True)
         self.transport.resumeProducing()
-
-    def _fail(self, failure: Failure) -> None:
-        failure.trap(ConnectError)
-        self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """From the agent."""

@@ -8,9 +8,7 @@ class CodexTests(AloneCase):
     skip = missing(BIN / "codex", "the Codex CLI") or AloneCase.skip
 
     async def test_it_works_over_its_websocket(self) -> None:
-        """A turn, a tool call, a long answer, a refused budget: one upgrade, no POST, no
-        reconnect; two turns of a session share one WebSocket.
-        """
+        """One upgrade, no POST, no reconnect; two turns of a session share a WebSocket."""
         steady = "plain|tool|long|refused|two turns"
         rows = await self.rows("^codex responses websocket", steady)
         self.assertEqual(len(rows), 5)

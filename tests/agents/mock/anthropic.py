@@ -10,7 +10,7 @@ from tests.agents.mock.answers import stream
 from tests.agents.mock.model import Asked, Json, Model, NotUnderstood, Said, Use, texts
 from tests.kit.provider import Behaviour, Call, answer_json
 
-MODELS = {
+MODELS: Json = {
     "data": [
         {
             "id": "mock-1",
@@ -24,7 +24,7 @@ MODELS = {
     "last_id": "mock-1",
 }
 
-BATCHES = {
+BATCHES: Json = {
     "data": [
         {
             "id": "msgbatch_1",

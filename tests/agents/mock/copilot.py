@@ -37,7 +37,7 @@ def _model(name: str, endpoints: list[str], default: bool) -> Json:
     }
 
 
-MODELS = {
+MODELS: Json = {
     "object": "list",
     "data": [
         _model("gpt-5-mini", ["/chat/completions", "/responses", "ws:/responses"], True)

@@ -18,7 +18,7 @@ USAGE = {
     "thoughtsTokenCount": 2,
     "totalTokenCount": 18,
 }
-MODELS = {
+MODELS: Json = {
     "models": [
         {
             "name": "models/gemini-2.5-flash",

@@ -299,7 +299,7 @@ def _chunks(number: int, asked: Asked, answer: Use | Sequence[str]) -> list[Json
 
 # The rest.
 
-MODELS = {
+MODELS: Json = {
     "object": "list",
     "data": [
         {"id": name, "object": "model", "created": NOW, "owned_by": "mock"}
