@@ -129,7 +129,9 @@ class Mock(Provider):
         served: of each request for the model, what went wrong with it; None for nothing.
     """
 
-    def __init__(self, reactor: IReactor, context: IOpenSSLContextFactory) -> None:
+    def __init__(
+        self, reactor: IReactor, context: IOpenSSLContextFactory | None
+    ) -> None:
         super().__init__(reactor, context)
         self.model = Model()
         self.unknown: list[str] = []
