@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from attrs import field, frozen
 
@@ -211,7 +212,14 @@ def no_socket(scene: Scene, outcome: Outcome) -> Problems:
         problems.append("an upgrade reached the provider")
     if says(outcome, "Reconnecting"):
         problems.append("the agent tried to reconnect")
+    refused = [each["status"] for each in _logged(scene, "websocket_upgrade_rejected")]
+    if not refused or set(refused) != {426}:
+        problems.append(f"its upgrades were answered with {refused}")
     return problems
+
+
+def _logged(scene: Scene, event: str) -> list[dict[str, Any]]:
+    return [line for line in scene.log_lines if line["event"] == event]
 
 
 def _session(launch: Launch) -> Launch:
@@ -292,6 +300,14 @@ def kept(scene: Scene, outcome: Outcome, title: str) -> Problems:
     for words in ("Reconnecting", "Falling back"):
         if says(outcome, words):
             problems.append(f"it said: {words}")
+    if [line["status"] for line in _logged(scene, "websocket_upgrade_complete")] != [
+        101
+    ]:
+        problems.append("the log does not have one WebSocket that ended well")
+    for socket in scene.mock.sockets:
+        offer = socket.call.request.get(b"sec-websocket-extensions") or b""
+        if socket.deflate != (b"permessage-deflate" in offer):
+            problems.append(f"of the offer {offer!r} came {socket.deflate}")
     return problems
 
 
