@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all check cover cost bench bench-quick bench-docs bench-peers soak lock \
-    news image agents clean
+    prices news image agents clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list these commands
@@ -45,6 +45,9 @@ soak:  ## constant mixed load for SECONDS (3600), memory sampled, with a plot
 
 lock:  ## pin the dependencies anew after a change in setup.cfg (ARGS=--upgrade: newest of all)
 	@scripts/lock $(ARGS)
+
+prices:  ## take the prices of all models over from genai-prices, as it is installed
+	@scripts/prices
 
 news:  ## show what the next entry of CHANGELOG.md will say
 	@scripts/news

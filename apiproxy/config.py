@@ -11,10 +11,14 @@ from apiproxy.core.egress import EgressProxy, NoProxy
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Secret
+from apiproxy.policy.overlay import NO_PRICES, Overlay, read_overlay
+from apiproxy.policy.rules import Rules
 from apiproxy.providers.base import Provider
+from apiproxy.settings.access import Access
 from apiproxy.settings.listeners import read_providers
 from apiproxy.settings.options import OPTIONS
 from apiproxy.settings.origin import Origin
+from apiproxy.settings.policy_options import rules_of
 from apiproxy.settings.reference import reference
 from apiproxy.settings.sources import Sources
 
@@ -66,8 +70,16 @@ class Settings:
         grace: seconds that live exchanges get at shutdown.
         websockets: whether WebSockets are carried.
         workers: processes that serve.
+        usage_log_dir: directory of the usage log; None for no log.
+        usage_log_bytes: after which its file is turned over.
+        usage_log_files: earlier files that are kept.
+        state_dir: directory of what outlives a restart; None for nothing.
+        run_id: of the run that is counted and limited.
+        control_socket: path of the control socket; None for none.
         deadlines: how long we wait.
         limits: how much we take.
+        rules: limits in a time, budgets, prices, and which models may be used.
+        access: who may come, and what may be asked for.
         warnings: what an operator should hear at start.
         secret_names: environment variables that hold a secret.
     """
@@ -86,8 +98,16 @@ class Settings:
     grace: float = 20.0
     websockets: bool = True
     workers: int = 1
+    usage_log_dir: str | None = None
+    usage_log_bytes: int = 64 * 1024 * 1024
+    usage_log_files: int = 4
+    state_dir: str | None = None
+    run_id: str = "default"
+    control_socket: str | None = None
     deadlines: Deadlines = field(factory=Deadlines)
     limits: Limits = field(factory=Limits)
+    rules: Rules = field(factory=Rules)
+    access: Access = field(factory=Access)
     warnings: list[str] = field(factory=list)
     secret_names: frozenset[str] = frozenset()
 
@@ -210,6 +230,12 @@ def _read(sources: Sources, new_id: Callable[[], str]) -> Settings:
         providers=read_providers(sources, new_id),
         deadlines=Deadlines(**sections["deadlines"]),
         limits=Limits(**sections["limits"]),
+        rules=rules_of(
+            sections,
+            _prices(sources, sections["pricing"]["file"]),
+            sources.warnings.append,
+        ),
+        access=Access.read(sources, sections["access"]),
         **sections[""],
         **sections["egress"],
         warnings=sources.warnings,
@@ -217,6 +243,23 @@ def _read(sources: Sources, new_id: Callable[[], str]) -> Settings:
     )
     _check_files(sources, settings)
     return settings
+
+
+def _prices(sources: Sources, path: str | None) -> Overlay:
+    """What the file of prices says."""
+    data = sources.read(path, "APIPROXY_PRICES_FILE") if path else None
+    if data is None:
+        return NO_PRICES
+    try:
+        overlay = read_overlay(data)
+    except ValueError as error:
+        sources.problems.append(f"APIPROXY_PRICES_FILE {error}")
+        return NO_PRICES
+    sources.problems += [
+        f"APIPROXY_PRICES_FILE must give {model} a cost of at least 0 for each token"
+        for model in overlay.faults
+    ]
+    return overlay
 
 
 def _check_files(sources: Sources, settings: Settings) -> None:

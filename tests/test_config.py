@@ -118,6 +118,31 @@ class SettingsTests(SynchronousTestCase):
         self.assertIsNone(openai.not_configured())
         self.assertNotIn("vertex", [one.name for one in settings.providers])
 
+    def test_prices_come_from_a_file_and_from_the_environment(self) -> None:
+        """The environment goes first; a file that is none is a problem."""
+        text = '{"openai": {"models": {"m": {"cost": {"input": 1e-6, "output": %s}}}}}'
+        environ = {
+            "APIPROXY_PRICES_FILE": "/p",
+            "AWF_API_PROXY_PROVIDERS": text % "2e-6",
+        }
+        files = {"/p": (text % "3e-6").replace('"m"', '"n"').encode()}
+        overlay = read(environ, files=files).rules.pricing.overlay
+        outputs = [overlay.prices["openai"][name].output for name in "mn"]
+        self.assertEqual(outputs, [2_000_000, 3_000_000])
+        environ = {"APIPROXY_PRICES_FILE": "/p"}
+        for data, problem in (
+            (b"x", "APIPROXY_PRICES_FILE must be JSON"),
+            (
+                (text % "-1").encode(),
+                "APIPROXY_PRICES_FILE must give openai/m a cost of at least 0"
+                " for each token",
+            ),
+        ):
+            error = self.assertRaises(
+                ConfigurationError, read, environ, files={"/p": data}
+            )
+            self.assertEqual(error.problems, [problem])
+
     def test_every_problem_is_listed_once(self) -> None:
         """One start shows all there is to repair, with the places to do it."""
         problems = self.problems(

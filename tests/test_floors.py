@@ -85,9 +85,9 @@ def imports(path: Path) -> Iterator[str]:
 
 
 class ImportTests(SynchronousTestCase):
-    def test_core_and_providers_are_plain_python(self) -> None:
-        """Policy can be used, and tested, where there is no Twisted at all."""
-        names = modules("core", "providers")
+    def test_core_providers_and_policy_are_plain_python(self) -> None:
+        """They can be used, and tested, where there is no Twisted at all."""
+        names = modules("core", "providers", "policy")
         self.assertGreater(len(names), 20)
         self.assertEqual(loaded(names, "twisted", "autobahn", "zope", "treq"), "")
 

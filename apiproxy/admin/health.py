@@ -55,12 +55,14 @@ class AggregateHealth:
         version: of apiproxy.
         egress: URL of the egress proxy; None if connections are direct.
         figures: gives what is told of the whole, now or later.
+        rate_limits: gives how the rate limits stand, by provider; see ``spending``.
     """
 
     providers: Sequence[Provider]
     version: str
     egress: str | None
     figures: Callable[[], Later[Figures]]
+    rate_limits: Callable[[], Mapping[str, object]] = dict
 
     def render(self, accept: bytes | None) -> Later[LocalAnswer]:
         """The answer, JSON whatever is accepted."""
@@ -80,6 +82,7 @@ class AggregateHealth:
                 },
                 "key_validation": figures.keys,
                 "metrics_summary": figures.summary(),
+                "rate_limits": self.rate_limits(),
             },
         )
 

@@ -1,10 +1,10 @@
 """What this apiproxy offers, for agents that want to find out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import frozen
 
-from apiproxy.admin.answer import LocalAnswer, json_answer
+from apiproxy.admin.answer import Later, LocalAnswer, after, json_answer
 from apiproxy.providers.base import Provider
 
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  # not bound here
@@ -28,6 +28,7 @@ class Reflect:
             addresses ``localhost`` is shown.
         websocket: whether WebSockets are carried.
         limits: names, with their unit, and values.
+        spending: gives further sections about what was spent, now or later.
     """
 
     providers: Sequence[Provider]
@@ -35,9 +36,13 @@ class Reflect:
     host: str
     websocket: bool
     limits: Mapping[str, float]
+    spending: Callable[[], Later[Mapping[str, object]]] = dict
 
-    def render(self, accept: bytes | None) -> LocalAnswer:
+    def render(self, accept: bytes | None) -> Later[LocalAnswer]:
         """The answer, JSON whatever is accepted."""
+        return after(self.spending(), self._shown)
+
+    def _shown(self, spending: Mapping[str, object]) -> LocalAnswer:
         return json_answer(
             200,
             {
@@ -45,6 +50,7 @@ class Reflect:
                 "endpoints": [self._endpoint(provider) for provider in self.providers],
                 "websocket": self.websocket,
                 "limits": self.limits,
+                **spending,
             },
         )
 

@@ -12,11 +12,36 @@
     │   ├── AgentTooSlow              408  request_timeout
     │   ├── AgentGone                 499  agent_gone
     │   └── WebSocketUnavailable      426  websocket_unavailable
+    ├── AccessRefused                 this is not for whoever asks
+    │   ├── HostRefused               403  host_refused
+    │   ├── OriginRefused             403  origin_refused
+    │   ├── CallerUnknown             401  caller_unknown
+    │   ├── CallerExpired             401  caller_expired
+    │   ├── CallerRefused             403  caller_refused
+    │   ├── EndpointRefused           403  endpoint_refused
+    │   └── ToolRefused               403  tool_refused
     ├── OurFault                      we cannot serve this now, or at all
     │   ├── NotConfigured             403  provider_not_configured
     │   ├── Overloaded                503  too_many_exchanges
     │   ├── ShuttingDown              503  shutting_down
+    │   ├── Stopped                   403  stopped_by_operator
     │   └── InternalError             500  internal_error
+    ├── PolicyRefusal                 a rule or a budget that was set here says no
+    │   ├── TokensExceeded            403  effective_tokens_limit_exceeded
+    │   ├── RunsExceeded              403  max_runs_exceeded
+    │   ├── MissesExceeded            403  max_cache_misses_exceeded
+    │   ├── DenialsExceeded           403  permission_denied_limit_exceeded
+    │   ├── CreditsExceeded           403  ai_credits_limit_exceeded
+    │   ├── MultiplierExceeded        400  model_multiplier_cap_exceeded
+    │   ├── MultiplierUnknown         400  model_multiplier_cap_unverifiable
+    │   ├── ModelRetired              400  retired_model
+    │   ├── ModelRefused              403  model_policy_violation
+    │   ├── PriceUnknown              400  unknown_model_ai_credits
+    │   ├── BodyUnreadable            400  body_unreadable
+    │   ├── RateLimited               429  rate_limited
+    │   ├── BudgetReserved            429  budget_reserved
+    │   ├── QueueTimeout              503  queue_timeout
+    │   └── LedgerAway                503  ledger_unavailable
     ├── EgressFault                   what the egress proxy (Squid) did
     │   ├── EgressDenied              403  egress_denied
     │   ├── EgressAuthRequired        502  egress_auth_required
@@ -39,6 +64,7 @@ other libraries become one of these once, at the border (``wire.failures``); any
 that escapes is a bug of ours and becomes an ``InternalError``.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 Fault = Literal["agent", "us", "egress", "upstream"]
@@ -52,18 +78,31 @@ class ProxyError(Exception):
         code: stable and public; the value of ``x-apiproxy-error``.
         fault: whose doing it is.
         retriable: whether the agent may send the same request again.
+        kind: the ``type`` of the error in the body; empty for what the provider's own
+            dialect calls an error with this status.
         message: one sentence for the person who reads the agent's output; it names the
             setting to look at where there is one, and never contains a secret.
+        details: figures that stand beside the message in the body; they are public.
+        fields: header lines that belong to the answer.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     fault: ClassVar[Fault] = "us"
     retriable: ClassVar[bool] = False
+    kind: ClassVar[str] = ""
     default: ClassVar[str] = "Something went wrong inside apiproxy."
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: Mapping[str, object] | None = None,
+        fields: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
         self.message = message or self.default
+        self.details: Mapping[str, object] = details or {}
+        self.fields = fields
         super().__init__(self.message)
 
     def __repr__(self) -> str:
@@ -132,6 +171,66 @@ class WebSocketUnavailable(AgentFault):
     default = "This WebSocket cannot be carried here; use HTTP instead."
 
 
+class AccessRefused(ProxyError):
+    """This is not for whoever asks."""
+
+    status, code, fault = 403, "access_refused", "agent"
+
+
+class HostRefused(AccessRefused):
+    """The request names a host that we do not go by: a web page may have sent it here."""
+
+    status, code = 403, "host_refused"
+    default = "The Host of the request is not ours; see APIPROXY_ALLOWED_HOSTS."
+
+
+class OriginRefused(AccessRefused):
+    """A browser sent this for a page that is not on the list."""
+
+    status, code = 403, "origin_refused"
+    default = "Requests of web pages are refused; see APIPROXY_ALLOWED_ORIGINS."
+
+
+class CallerUnknown(AccessRefused):
+    """There is a list of callers, and the request has no token of any of them."""
+
+    status, code = 401, "caller_unknown"
+    default = (
+        "The key is not the token of a caller here;"
+        " see APIPROXY_CALLERS_FILE and apiproxy token."
+    )
+
+
+class CallerExpired(AccessRefused):
+    """The token was good once."""
+
+    status, code = 401, "caller_expired"
+    default = "The token of this caller has expired."
+
+
+class CallerRefused(AccessRefused):
+    """The caller is known, and this is not for it."""
+
+    status, code = 403, "caller_refused"
+    default = "This caller may not use this; see APIPROXY_CALLERS_FILE."
+
+
+class EndpointRefused(AccessRefused):
+    """The answer of this endpoint would be a credential."""
+
+    status, code = 403, "endpoint_refused"
+    default = (
+        "This endpoint makes or shows credentials; APIPROXY_OPEN_ENDPOINTS opens it."
+    )
+
+
+class ToolRefused(AccessRefused):
+    """The request asks the provider to go somewhere, or to run something, that is denied."""
+
+    status, code = 403, "tool_refused"
+    default = "This hosted tool is denied; see APIPROXY_TOOLS."
+
+
 class OurFault(ProxyError):
     """We cannot serve this now, or at all."""
 
@@ -157,8 +256,157 @@ class ShuttingDown(OurFault):
     default = "apiproxy is shutting down."
 
 
+class Stopped(OurFault):
+    """An operator has ended it; 403, so that nothing is sent again."""
+
+    status, code = 403, "stopped_by_operator"
+    default = "An operator of apiproxy has stopped this request."
+
+
 class InternalError(OurFault):
     """A bug of ours, contained to this exchange; the log has the traceback."""
+
+
+class PolicyRefusal(ProxyError):
+    """A rule or a budget that was set here says no.
+
+    Where waiting cannot help the status is one after which SDKs send nothing more; the
+    names are those of the older sidecar, so that what reads them goes on working.
+    """
+
+    status, code = 403, "policy_refusal"
+
+
+class TokensExceeded(PolicyRefusal):
+    """The budget of effective tokens is spent."""
+
+    code = kind = "effective_tokens_limit_exceeded"
+    default = "Maximum effective tokens exceeded; see APIPROXY_MAX_EFFECTIVE_TOKENS."
+
+
+class RunsExceeded(PolicyRefusal):
+    """As many requests were answered as there may be.
+
+    The older sidecar says 429, and there are clients that try again at every 429.
+    """
+
+    code = kind = "max_runs_exceeded"
+    default = "Maximum number of runs exceeded; see APIPROXY_MAX_RUNS."
+
+
+class MissesExceeded(PolicyRefusal):
+    """Too many answers in a row read nothing from the provider's cache."""
+
+    code = kind = "max_cache_misses_exceeded"
+    default = "Maximum cache misses exceeded; see APIPROXY_MAX_CACHE_MISSES."
+
+
+class DenialsExceeded(PolicyRefusal):
+    """The provider has answered 401 or 403 too often."""
+
+    code = kind = "permission_denied_limit_exceeded"
+    default = (
+        "Maximum permission denied answers exceeded;"
+        " see APIPROXY_MAX_PERMISSION_DENIED."
+    )
+
+
+class CreditsExceeded(PolicyRefusal):
+    """The budget of money is spent."""
+
+    code = kind = "ai_credits_limit_exceeded"
+    default = "Maximum AI credits exceeded; see APIPROXY_MAX_AI_CREDITS."
+
+
+class MultiplierExceeded(PolicyRefusal):
+    """The model counts more than a model may."""
+
+    status, code = 400, "model_multiplier_cap_exceeded"
+    kind = "model_multiplier_cap_exceeded"
+    default = "This model's multiplier is too high; see APIPROXY_MAX_MODEL_MULTIPLIER."
+
+
+class MultiplierUnknown(PolicyRefusal):
+    """The provider chooses the model, so nobody knows how much it counts."""
+
+    status, code = 400, "model_multiplier_cap_unverifiable"
+    kind = "model_multiplier_cap_unverifiable"
+    default = (
+        "The model is chosen by the provider, so its multiplier cannot be verified;"
+        " name a model, or see APIPROXY_MAX_MODEL_MULTIPLIER."
+    )
+
+
+class ModelRetired(PolicyRefusal):
+    """The provider has taken the model away."""
+
+    status, code = 400, "retired_model"
+    kind = "retired_model"
+    default = "This model is retired; name another one."
+
+
+class ModelRefused(PolicyRefusal):
+    """The model is not among those that may be used here."""
+
+    code = kind = "model_policy_violation"
+    default = (
+        "This model is not allowed here;"
+        " see APIPROXY_ALLOWED_MODELS and APIPROXY_DISALLOWED_MODELS."
+    )
+
+
+class PriceUnknown(PolicyRefusal):
+    """There is a budget of money, and nobody knows what this model costs."""
+
+    status, code = 400, "unknown_model_ai_credits"
+    kind = "unknown_model_ai_credits"
+    default = (
+        "The price of this model is not known; put it into APIPROXY_PRICES_FILE,"
+        " or see APIPROXY_UNKNOWN_MODELS."
+    )
+
+
+class BodyUnreadable(PolicyRefusal):
+    """A rule about models is set, and the model cannot be read from the request."""
+
+    status, code = 400, "body_unreadable"
+    default = (
+        "The model cannot be read from this request, and there is a rule about models."
+    )
+
+
+class RateLimited(PolicyRefusal):
+    """Too many requests, or bytes, in a minute or an hour."""
+
+    status, code, retriable = 429, "rate_limited", True
+    kind = "rate_limit_error"
+    default = (
+        "Too many requests; see APIPROXY_RATE_LIMIT_RPM and APIPROXY_RATE_LIMIT_RPH."
+    )
+
+
+class BudgetReserved(PolicyRefusal):
+    """What is left of a budget is set aside by requests under way."""
+
+    status, code, retriable = 429, "budget_reserved", True
+    default = "The rest of the budget is set aside by requests under way; try again."
+
+
+class QueueTimeout(PolicyRefusal):
+    """No place became free in time."""
+
+    status, code, retriable = 503, "queue_timeout", True
+    default = (
+        "No place became free in time;"
+        " see APIPROXY_MAX_CONCURRENT and APIPROXY_QUEUE_SECONDS."
+    )
+
+
+class LedgerAway(PolicyRefusal):
+    """The ledger cannot be reached, so nobody knows what is left of a budget."""
+
+    status, code, retriable = 503, "ledger_unavailable", True
+    default = "The ledger of budgets cannot be reached; nothing passes until it can."
 
 
 class EgressFault(ProxyError):

@@ -18,6 +18,7 @@ from enum import IntEnum
 from typing import Literal, Protocol
 
 from apiproxy.core.errors import InternalError, ProxyError
+from apiproxy.core.grant import Grant
 from apiproxy.core.values import Answer, Ask
 
 Transport = Literal["http", "websocket"]
@@ -109,6 +110,9 @@ class Exchange:
         transport: ``http`` or ``websocket``.
         method: of the agent's request.
         path: of the agent's request, without the query.
+        caller: who asked; empty as long as that is not known.
+        run: whose budget it is on; likewise.
+        model: that was asked for; likewise.
         phase: how far it has come.
         status: what the agent got; 0 as long as it got nothing.
         error: why it ended, None for an orderly end.
@@ -122,6 +126,7 @@ class Exchange:
         bytes_up: bytes of request body, or of WebSocket frames, sent upstream.
         bytes_down: bytes of answer body, or of WebSocket frames, sent to the agent.
         close_code: WebSocket close code that ended it (RFC 6455, section 7.4); None else.
+        grant: what the caller may do; None where callers are not told apart.
     """
 
     __slots__ = (
@@ -131,18 +136,22 @@ class Exchange:
         "answered",
         "bytes_down",
         "bytes_up",
+        "caller",
         "close_code",
         "dial_seconds",
         "ended",
         "error",
         "forwarded",
+        "grant",
         "id",
         "method",
+        "model",
         "path",
         "phase",
         "provider",
         "queued_seconds",
         "reused",
+        "run",
         "started",
         "status",
         "transport",
@@ -159,11 +168,13 @@ class Exchange:
         observers: Observers = NOBODY,
         complain: Complain = lambda sentence, error: None,
         transport: Transport = "http",
+        grant: Grant | None = None,
     ) -> None:
         self.id = id
         self.provider = provider
         self.method = method
         self.path = path
+        self.run = ""
         self.transport = transport
         self.status = 0
         self.error: ProxyError | None = None
@@ -177,6 +188,9 @@ class Exchange:
         self.bytes_up = 0
         self.bytes_down = 0
         self.close_code: int | None = None
+        self.grant = grant
+        self.caller = "" if grant is None else grant.name
+        self.model = ""
         self._seconds = seconds
         self._observers = observers
         self._complain = complain

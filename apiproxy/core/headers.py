@@ -7,8 +7,6 @@ request id and the agent's own credential are found.
 
 import re
 from collections.abc import Callable
-from itertools import compress
-from operator import itemgetter, not_
 
 from apiproxy.core.values import Fields
 
@@ -77,7 +75,11 @@ _OURS = frozenset(
 """Said anew by us to upstream, or meant for us alone. The last seven make some servers serve
 another host, method or path than the one that was decided on."""
 
-_DROPPED = HOP_BY_HOP | CREDENTIAL_SLOTS | FORWARDING | _OURS
+_OF_BROWSERS = frozenset({b"origin", b"sec-fetch-site"})
+"""What browsers say of the page behind a request; ``Origin`` goes on if it may (see
+``wire.site``), the other has no meaning beyond the first hop."""
+
+_DROPPED = HOP_BY_HOP | CREDENTIAL_SLOTS | FORWARDING | _OURS | _OF_BROWSERS
 _DROPPED_PREFIXES = (b"x-forwarded-", b"x-amz-", b"x-apiproxy-")
 
 _ANSWER_DROPPED = HOP_BY_HOP | {
@@ -106,8 +108,6 @@ _NOT_NAMED = frozenset({b"close", b"keep-alive", b"upgrade", b"content-length"})
 Special = dict[bytes, list[bytes]]
 """Values of lines that were sorted out, by lower-case name."""
 
-
-_name = itemgetter(0)
 
 PASSES = b""  # false, and the only kind that is
 VANISHES = b"_"  # no name in lower case with "-" for "_" is this
@@ -162,11 +162,13 @@ def sort_request(
     Returns:
         The lines that pass, and the values of the others by name.
     """
-    kinds = [*map(kind, map(_name, fields))]
-    kept = [*compress(fields, map(not_, kinds))]
+    kept: Fields = []
     special: Special = {}
-    for name, line in compress(zip(kinds, fields, strict=True), kinds):
-        if name != VANISHES:
+    for line in fields:
+        name = kind(line[0])
+        if not name:
+            kept.append(line)
+        elif name != VANISHES:
             special.setdefault(name, []).append(line[1])
     if b"connection" in special:
         kept = without_connection_options(kept, special)

@@ -91,12 +91,15 @@ class Demand(Struct, frozen=True, gc=False):
     Attributes:
         inference: whether it makes a model work at all.
         model: as the agent names it; empty if that cannot be told.
+        other: another model that it names in a place that should not count, such as the
+            body of a request whose path names one; empty for none. What is not allowed is
+            not allowed there either.
         input_bytes: of the prompt, as far as they came with it.
         max_output: tokens that each answer may have; None if it does not say.
         answers: how many are asked for at once.
         stream: whether the answer is wanted as a stream.
-        unreadable: why body and model could not be read, a word such as ``not_json``;
-            empty if they could.
+        unreadable: why body and model could not be read, a word such as ``not_json``, or
+            ``ambiguous_model``; empty if they could.
     """
 
     inference: bool = False
@@ -106,6 +109,7 @@ class Demand(Struct, frozen=True, gc=False):
     answers: int = 1
     stream: bool = False
     unreadable: str = ""
+    other: str = ""
 
 
 class AnswerReader(Protocol):

@@ -2,7 +2,8 @@
 
 An SDK picks its exception from the HTTP status, and a person reads ``message``; the kinds in
 between follow each provider's own vocabulary so that code which looks at them goes on working.
-Our stable code is always in the body as well as in ``x-apiproxy-error``.
+Our stable code is always in the body as well as in ``x-apiproxy-error``. An error that has a
+name and figures of its own, as a budget that is spent, has them in the ``error`` object.
 """
 
 from collections.abc import Mapping
@@ -44,9 +45,13 @@ _GOOGLE = {
 }
 
 
-def _kind(kinds: Mapping[int, str], status: int, agent: str, server: str) -> str:
-    """The name for a status; ``agent`` and ``server`` are for those without their own."""
-    return kinds.get(status, agent if status < 500 else server)
+def _kind(kinds: Mapping[int, str], error: ProxyError, agent: str, server: str) -> str:
+    """The error's own name, or that of its status.
+
+    ``agent`` and ``server`` are for statuses without a name.
+    """
+    status = error.status
+    return error.kind or kinds.get(status, agent if status < 500 else server)
 
 
 @frozen
@@ -55,7 +60,7 @@ class OpenAIDialect:
 
     def render(self, error: ProxyError, request_id: str) -> bytes:
         """The JSON body."""
-        kind = _kind(_OPENAI, error.status, "invalid_request_error", "server_error")
+        kind = _kind(_OPENAI, error, "invalid_request_error", "server_error")
         return msgspec.json.encode(
             {
                 "error": {
@@ -63,6 +68,7 @@ class OpenAIDialect:
                     "type": kind,
                     "param": None,
                     "code": error.code,
+                    **error.details,
                 }
             }
         )
@@ -74,11 +80,16 @@ class AnthropicDialect:
 
     def render(self, error: ProxyError, request_id: str) -> bytes:
         """The JSON body."""
-        kind = _kind(_ANTHROPIC, error.status, "invalid_request_error", "api_error")
+        kind = _kind(_ANTHROPIC, error, "invalid_request_error", "api_error")
         return msgspec.json.encode(
             {
                 "type": "error",
-                "error": {"type": kind, "message": error.message, "code": error.code},
+                "error": {
+                    "type": kind,
+                    "message": error.message,
+                    "code": error.code,
+                    **error.details,
+                },
                 "request_id": request_id,
             }
         )
@@ -86,11 +97,17 @@ class AnthropicDialect:
 
 @frozen
 class GeminiDialect:
-    """Google's ``Status`` with an ``ErrorInfo``, whose reason is in capitals."""
+    """Google's ``Status`` with an ``ErrorInfo``, whose reason is in capitals.
+
+    ``status`` stays one of Google's own words; the error's name is ``type`` beside it.
+    """
 
     def render(self, error: ProxyError, request_id: str) -> bytes:
         """The JSON body."""
-        kind = _kind(_GOOGLE, error.status, "INVALID_ARGUMENT", "UNAVAILABLE")
+        named = {"type": error.kind} if error.kind else {}
+        kind = _GOOGLE.get(
+            error.status, "INVALID_ARGUMENT" if error.status < 500 else "UNAVAILABLE"
+        )
         info = {
             "@type": "type.googleapis.com/google.rpc.ErrorInfo",
             "reason": error.code.upper(),
@@ -104,6 +121,8 @@ class GeminiDialect:
                     "message": error.message,
                     "status": kind,
                     "details": [info],
+                    **named,
+                    **error.details,
                 }
             }
         )
@@ -115,9 +134,16 @@ class CopilotDialect:
 
     def render(self, error: ProxyError, request_id: str) -> bytes:
         """The JSON body."""
-        kind = _kind(_OPENAI, error.status, "invalid_request_error", "server_error")
+        kind = _kind(_OPENAI, error, "invalid_request_error", "server_error")
         return msgspec.json.encode(
-            {"error": {"message": error.message, "type": kind, "code": error.code}}
+            {
+                "error": {
+                    "message": error.message,
+                    "type": kind,
+                    "code": error.code,
+                    **error.details,
+                }
+            }
         )
 
 

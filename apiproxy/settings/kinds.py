@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from attrs import frozen
@@ -27,6 +28,14 @@ class Kind:
     # Any: the table of settings is heterogeneous; Settings gives each value its type back.
     parse: Callable[[str], Any]
     show: Callable[[Any], str] = str
+
+
+class Nothing(ValueError):
+    """A number that stands for none, as 0 does for a limit in the older sidecar.
+
+    Under a name that was taken over from it this is a warning; else it is a mistake, since
+    one cannot tell "no limit" from "nothing at all".
+    """
 
 
 _SIZE = re.compile(r"([0-9]{1,15})\s*([kmg]?)(i?)b?", re.IGNORECASE | re.ASCII)
@@ -66,6 +75,79 @@ def count(least: int) -> Kind:
         return int(text)
 
     return Kind(parse)
+
+
+def whole(*, off: bool = False) -> Kind:
+    """A whole number above 0, also as ``1e6`` or ``0x10``.
+
+    Args:
+        off: whether ``off`` (None) is a value.
+    """
+    return amount(1, off=off, whole=True)
+
+
+def amount(
+    times: int, *, off: bool = False, zero: bool = False, whole: bool = False
+) -> Kind:
+    """A number above 0, kept as a whole number of its parts.
+
+    Args:
+        times: how many parts it has.
+        off: whether ``off`` (None) is a value.
+        zero: whether 0 is.
+        whole: whether it must be a whole number.
+    """
+    sort = "whole number" if whole else "number"
+    must = f"must be a {sort}{', at least 0' if zero else ' above 0'}"
+    must += ", or off" if off else ""
+
+    def parse(text: str) -> int | None:
+        if off and text.lower() == "off":
+            return None
+        return parts(text, times, must, zero=zero, whole=whole)
+
+    return Kind(parse, lambda value: _show_amount(value, times))
+
+
+_NUMBER = re.compile(
+    r"[+-]?[0-9]{1,18}(\.[0-9]{0,18})?([eE][+-]?[0-9]{1,2})?", re.ASCII
+)
+_HEX = re.compile(r"0[xX][0-9a-fA-F]{1,12}")
+_MOST = 10**15  # JSON, SQLite and Redis take numbers a little larger than this
+
+
+def parts(
+    text: str, times: int, must: str, *, zero: bool = False, whole: bool = False
+) -> int:
+    """The parts of a number, such as thousandths.
+
+    Args:
+        text: the number.
+        times: how many parts one has.
+        must: what is said if it is none.
+        zero: whether 0 is one.
+        whole: whether it must be a whole number.
+
+    Raises:
+        ValueError: it is none; ``Nothing`` if it is 0 or negative and must not be.
+    """
+    if _HEX.fullmatch(text):
+        text = str(int(text, 16))
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(must)
+    number = Decimal(text)
+    if number < 0 or (number == 0 and not zero):
+        raise Nothing(must)
+    value = int(number * times)
+    if (whole and value != number * times) or value > _MOST or (number and not value):
+        raise ValueError(must)
+    return value
+
+
+def _show_amount(value: int | None, times: int) -> str:
+    if value is None:
+        return ""
+    return f"{Decimal(value) / times:f}"
 
 
 _MOST_WORKERS = 256
@@ -149,6 +231,26 @@ ADDRESSES = Kind(_parse_addresses, ",".join)
 
 PATH = Kind(str)
 """Path of a file."""
+
+
+def _parse_directory(text: str) -> str:
+    if not text.startswith("/") or "\0" in text:
+        raise ValueError("must be an absolute path")
+    return text
+
+
+DIRECTORY = Kind(_parse_directory)
+"""Path of a directory; absolute, since a daemon's own directory is no place to rely on."""
+
+
+def _parse_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.:@/-]{1,128}", text, re.ASCII):
+        raise ValueError("must be 1 to 128 characters of A-Z a-z 0-9 _ . : @ / -")
+    return text
+
+
+NAME = Kind(_parse_name)
+"""A name that can stand in a log, in a label and in a key."""
 
 PROXY = Kind(EgressProxy.parse)
 """URL of an HTTP proxy."""

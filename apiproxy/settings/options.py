@@ -1,11 +1,8 @@
 """The table of settings that belong to no provider."""
 
-from typing import Any
-
-from attrs import frozen
-
 from apiproxy.core.egress import NoProxy
 from apiproxy.core.limits import Deadlines, Limits
+from apiproxy.settings.access_options import ACCESS
 from apiproxy.settings.kinds import (
     ADDRESSES,
     NO_PROXY,
@@ -19,30 +16,14 @@ from apiproxy.settings.kinds import (
     seconds,
     size,
 )
+from apiproxy.settings.metering import METERING
+from apiproxy.settings.option import Option
+from apiproxy.settings.policy_options import POLICY
+
+__all__ = ["OPTIONS", "Option"]
 
 _HOW_LONG = Deadlines()
 _HOW_MUCH = Limits()
-
-
-@frozen
-class Option:
-    """One setting.
-
-    Attributes:
-        names: of the environment variables; the first that is set counts.
-        key: in TOML, with dots; also says where ``Settings`` keeps the value.
-        kind: how it is read.
-        default: when nothing is said.
-        doc: one line for the reference.
-        toml: whether the configuration file may set it too.
-    """
-
-    names: tuple[str, ...]
-    key: str
-    kind: Kind
-    default: Any
-    doc: str
-    toml: bool = True
 
 
 def _deadline(name: str, doc: str) -> Option:
@@ -180,8 +161,9 @@ _LIMITS = (
     _limit("MAX_MESSAGE_BYTES", "message", size(1), "Bytes of a WebSocket message."),
     _limit("MAX_EXCHANGES", "exchanges", count(1), "Exchanges under way at once."),
     _limit("MAX_CONNECTIONS", "connections", count(1), "Agent connections at once."),
+    _limit("MAX_PEER_CONNECTIONS", "peer", count(1), "Those of one IP address."),
     _limit("MAX_IDLE_LINES", "idle_lines", count(0), "Warm lines for each provider."),
     _limit("REPLAY_BYTES", "replay", size(0), "Bytes of a body kept for one retry."),
 )
 
-OPTIONS = (*_GENERAL, *_EGRESS, *_DEADLINES, *_LIMITS)
+OPTIONS = (*_GENERAL, *METERING, *_EGRESS, *_DEADLINES, *_LIMITS, *POLICY, *ACCESS)

@@ -6,7 +6,9 @@ from apiproxy.providers.blueprint import Blueprint, Variable
 from apiproxy.providers.generic import variables as own_variables
 from apiproxy.providers.table import BUILT_IN
 from apiproxy.settings.listeners import listen_variables
-from apiproxy.settings.options import OPTIONS, Option
+from apiproxy.settings.option import Option
+from apiproxy.settings.options import OPTIONS
+from apiproxy.settings.policy_options import POLICY
 
 _HEAD = "| Variable | TOML key | Default | Meaning |\n|---|---|---|---|"
 
@@ -14,8 +16,10 @@ _Row = tuple[str, str, str, str]
 
 
 def reference() -> str:
-    """All settings as Markdown: one table for the service, one for each provider."""
-    parts = ["## Service", _table(map(_option_row, OPTIONS))]
+    """All settings as Markdown: the service, its limits and budgets, each provider."""
+    service = [option for option in OPTIONS if option not in POLICY]
+    parts = ["## Service", _table(map(_option_row, service))]
+    parts += ["## Limits, budgets and models", _table(map(_option_row, POLICY))]
     for blueprint in BUILT_IN:
         parts += [f"## {blueprint.title}", _table(_provider_rows(blueprint))]
     parts += ["## A provider of your own, for example `mistral`", _table(_own_rows())]

@@ -14,8 +14,8 @@ from apiproxy.core.egress import EgressProxy
 from apiproxy.core.values import Secret
 from apiproxy.providers.blueprint import Text, Variable
 from apiproxy.settings.document import Document, meant
-from apiproxy.settings.kinds import Kind
-from apiproxy.settings.options import Option
+from apiproxy.settings.kinds import Kind, Nothing
+from apiproxy.settings.option import Option
 
 _UNSENDABLE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
@@ -72,7 +72,12 @@ class Sources:
         try:
             return kind.parse(text.value)
         except ValueError as error:
-            self.problems.append(f"{text.origin} {error}")
+            if isinstance(error, Nothing) and text.origin.startswith("AWF_"):
+                self.warnings.append(
+                    f"{text.origin} {error}; it has no effect as it is"
+                )
+            else:
+                self.problems.append(f"{text.origin} {error}")
             return default
 
     def _variable(self, name: str) -> str:

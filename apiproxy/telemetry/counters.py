@@ -11,8 +11,10 @@ codes from our classes, and a method that is not well known counts as ``OTHER``.
 from collections.abc import Callable, Iterable, Mapping
 
 from apiproxy.core.exchange import ANSWERING, ASKED, CLOSED, Exchange
+from apiproxy.core.metered import Metered
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
+from apiproxy.telemetry.usage_tally import count
 
 UpstreamLines = Callable[[], Iterable[tuple[str, str, int]]]
 """Gives provider, state and number of the lines to upstream, for each state."""
@@ -26,6 +28,7 @@ class Counters:
         tallies: figures by provider, in the order of first use.
         upstream_lines: asked when metrics are; may be set later.
         log_lines_dropped: likewise.
+        usage_lines_dropped: likewise.
     """
 
     phases = (ASKED, ANSWERING, CLOSED)
@@ -37,6 +40,7 @@ class Counters:
         version: str,
         upstream_lines: UpstreamLines = tuple,
         log_lines_dropped: Callable[[], int] = int,
+        usage_lines_dropped: Callable[[], int] = int,
     ) -> None:
         """Begin counting.
 
@@ -45,11 +49,13 @@ class Counters:
             version: of apiproxy.
             upstream_lines: the lines to upstream there are.
             log_lines_dropped: number of log lines lost so far.
+            usage_lines_dropped: number of lines of the usage log lost so far.
         """
         self.version = version
         self.tallies: dict[str, Tally] = {}
         self.upstream_lines = upstream_lines
         self.log_lines_dropped = log_lines_dropped
+        self.usage_lines_dropped = usage_lines_dropped
         self._now = now
         self._started = now()
 
@@ -75,6 +81,18 @@ class Counters:
         """A request to this provider was sent again on a fresh line."""
         self.tally(provider).retries += 1
 
+    def metered(self, metered: Metered) -> None:
+        """A response is over."""
+        self.tally(metered.provider).usage.add(metered)
+
+    def refused(self, provider: str, code: str) -> None:
+        """A budget or a guard has refused a request, with the error of this code."""
+        count(self.tally(provider).usage.refusals, code)
+
+    def rate_limited(self, provider: str, limit_type: str) -> None:
+        """A rate limit (``rpm``, ``rph`` or ``bytes_pm``) has refused a request."""
+        count(self.tally(provider).usage.rate_limits, limit_type)
+
     def tally(self, provider: str) -> Tally:
         """The figures of this provider."""
         tally = self.tallies.get(provider)
@@ -99,5 +117,6 @@ class Counters:
             tallies=self.tallies,
             upstream_lines=list(self.upstream_lines()),
             log_lines_dropped=self.log_lines_dropped(),
+            usage_lines_dropped=self.usage_lines_dropped(),
             keys=dict(keys or {}),
         )

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Histogram, Tally
+from apiproxy.telemetry.usage_tally import KINDS, UsageTally
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
@@ -46,6 +47,7 @@ class ReportCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families; one of no provider yet has no samples."""
         yield from self._counts()
+        yield from self._usage()
         yield from self._gauges()
         yield from self._histograms()
         yield from self._process()
@@ -75,6 +77,36 @@ class ReportCollector(Collector):
         )
         for name, text, value in _COUNTS:
             yield _counter(name, text, ("provider",), self._each(value))
+
+    def _usage(self) -> Iterator[Metric]:
+        yield _counter(
+            "tokens",
+            "Tokens that responses used; reasoning is part of output.",
+            ("provider", "kind", "model"),
+            (
+                ((provider, kind, model), getattr(figures, kind))
+                for provider, tally in self._tallies()
+                for model, figures in tally.usage.models.items()
+                for kind in KINDS
+            ),
+        )
+        yield _counter(
+            "cost_dollars",
+            "What responses cost, as far as there is a price.",
+            ("provider", "model"),
+            (
+                ((provider, model), figures.nanodollars / 1e9)
+                for provider, tally in self._tallies()
+                for model, figures in tally.usage.models.items()
+            ),
+        )
+        for name, text, label, values in _USAGE:
+            yield _counter(
+                name,
+                text,
+                ("provider", label),
+                self._labelled(_of_usage(values)),
+            )
 
     def _gauges(self) -> Iterator[Metric]:
         yield _gauge(
@@ -124,6 +156,12 @@ class ReportCollector(Collector):
             (),
             [((), report.log_lines_dropped)],
         )
+        yield _counter(
+            "usage_lines_dropped",
+            "Lines of the usage log lost because the disk was full, slow or gone.",
+            (),
+            [((), report.usage_lines_dropped)],
+        )
         yield _gauge("workers", "Processes that serve.", (), [((), report.workers)])
         yield _counter(
             "worker_restarts",
@@ -171,6 +209,40 @@ _COUNTS: tuple[tuple[str, str, Callable[[Tally], int]], ...] = (
     ),
 )
 
+_USAGE: tuple[tuple[str, str, str, Callable[[UsageTally], dict[str, int]]], ...] = (
+    (
+        "responses",
+        "Responses that are over, by whether their usage is known.",
+        "metering",
+        lambda usage: usage.responses,
+    ),
+    (
+        "answer_bytes",
+        "Bytes of those responses.",
+        "metering",
+        lambda usage: usage.bytes,
+    ),
+    (
+        "gaps",
+        "Responses that were not, or not completely, metered, by reason.",
+        "gap",
+        lambda usage: usage.gaps,
+    ),
+    ("gap_bytes", "Bytes of those.", "gap", lambda usage: usage.gap_bytes),
+    (
+        "budget_refusals",
+        "Requests that a budget or a guard has refused.",
+        "code",
+        lambda usage: usage.refusals,
+    ),
+    (
+        "rate_limit_rejected",
+        "Requests that a rate limit has refused.",
+        "limit_type",
+        lambda usage: usage.rate_limits,
+    ),
+)
+
 _HISTOGRAMS: tuple[tuple[str, str, Callable[[Tally], Histogram]], ...] = (
     (
         "request_duration_seconds",
@@ -193,6 +265,12 @@ _HISTOGRAMS: tuple[tuple[str, str, Callable[[Tally], Histogram]], ...] = (
         lambda tally: tally.socket_duration,
     ),
 )
+
+
+def _of_usage(
+    values: Callable[[UsageTally], dict[str, int]],
+) -> Callable[[Tally], dict[str, int]]:
+    return lambda tally: values(tally.usage)
 
 
 def _counter(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:

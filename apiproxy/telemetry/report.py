@@ -4,10 +4,14 @@ Processes that serve together (``apiproxy.workers``) send their reports to one a
 them up; a process by itself makes one of what it has counted. Either is shown alike.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 from msgspec import Struct
 
+from apiproxy.core.metered import NANODOLLARS_PER_CREDIT
 from apiproxy.telemetry.tally import Histogram, Tally
+from apiproxy.telemetry.usage_tally import KINDS, UsageTally
 
 _JSON_LIMIT = 30.0  # seconds; the reference's JSON has no bucket above
 
@@ -24,6 +28,7 @@ class Report(Struct, kw_only=True):
         tallies: figures by provider.
         upstream_lines: the lines to upstream there are.
         log_lines_dropped: number of log lines lost so far.
+        usage_lines_dropped: number of lines of the usage log lost so far.
         keys: what is known of the keys, as ``/health`` shows it.
         workers: processes that serve.
         restarts: how many of them were replaced.
@@ -35,6 +40,7 @@ class Report(Struct, kw_only=True):
     tallies: dict[str, Tally] = {}
     upstream_lines: UpstreamLines = []
     log_lines_dropped: int = 0
+    usage_lines_dropped: int = 0
     keys: dict[str, object] = {}
     workers: int = 1
     restarts: int = 0
@@ -49,6 +55,7 @@ class Report(Struct, kw_only=True):
             lines[provider, state] = lines.get((provider, state), 0) + number
         self.upstream_lines = [(*key, number) for key, number in lines.items()]
         self.log_lines_dropped += other.log_lines_dropped
+        self.usage_lines_dropped += other.usage_lines_dropped
 
     def end(self) -> None:
         """The process is gone: what it had counted stays, and nothing goes on there."""
@@ -66,6 +73,19 @@ class Report(Struct, kw_only=True):
             "total_errors": sum(sum(tally.errors.values()) for tally in tallies),
             "active_requests": sum(tally.active for tally in tallies),
             "avg_latency_ms": round(seconds * 1000 / timed) if timed else 0,
+        }
+
+    def coverage(self) -> dict[str, dict[str, object]]:
+        """By provider: responses and bytes that were metered, and why others were not."""
+        return {
+            provider: {
+                "responses": tally.usage.responses,
+                "bytes": tally.usage.bytes,
+                "gaps": tally.usage.gaps,
+                "gap_bytes": tally.usage.gap_bytes,
+            }
+            for provider, tally in self.tallies.items()
+            if tally.usage.responses
         }
 
     def as_json(self) -> bytes:
@@ -91,8 +111,8 @@ class Report(Struct, kw_only=True):
 
         return exposition(self, openmetrics)
 
-    def _json_counters(self) -> dict[str, int]:
-        counters: dict[str, int] = {}
+    def _json_counters(self) -> dict[str, float]:
+        counters: dict[str, float] = {}
         for provider, tally in self.tallies.items():
             for (method, hundreds), number in tally.requests.items():
                 counters[f"requests_total:{provider}:{method}:{hundreds}xx"] = number
@@ -105,7 +125,37 @@ class Report(Struct, kw_only=True):
             ):
                 if number:
                     counters[f"{name}:{provider}"] = number
+            for key, figure in _json_usage(provider, tally.usage):
+                if figure:
+                    counters[key] = figure
         return counters
+
+
+def _json_usage(provider: str, usage: UsageTally) -> Iterator[tuple[str, float]]:
+    """Flat keys; what may have a colon in it, such as a model, comes last."""
+    for name, number in (
+        ("input_tokens_total", usage.reported),
+        ("output_tokens_total", usage.total("output")),
+        ("cache_read_tokens_total", usage.total("cached")),
+        ("cache_write_tokens_total", usage.total("written")),
+        ("reasoning_tokens_total", usage.total("reasoning")),
+        ("ai_credits_total", usage.total("nanodollars") / NANODOLLARS_PER_CREDIT),
+    ):
+        yield f"{name}:{provider}", number
+    for name, figures in (
+        ("responses_total", usage.responses),
+        ("answer_bytes_total", usage.bytes),
+        ("gaps_total", usage.gaps),
+        ("gap_bytes_total", usage.gap_bytes),
+        ("budget_refused_total", usage.refusals),
+        ("rate_limit_rejected_total", usage.rate_limits),
+    ):
+        for word, number in figures.items():
+            yield f"{name}:{provider}:{word}", number
+    for model, tally in usage.models.items():
+        for kind in KINDS:
+            number = getattr(tally, kind)
+            yield f"model_tokens_total:{provider}:{kind}:{model}", number
 
 
 def _json_histogram(histogram: Histogram) -> dict[str, object]:

@@ -29,24 +29,20 @@ At shutdown ``flush`` may wait, for a bounded time, since no stream is left to s
 import os
 import select
 import stat
-from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from apiproxy.telemetry.backlog import Backlog
 from apiproxy.telemetry.lines import LineLog
 
 _SLICE = select.PIPE_BUF
 _FILE_SLICE = 64 * 1024
 
 
-class StdoutSink:
-    """Takes lines and writes them in batches.
-
-    Attributes:
-        dropped: lines lost so far.
-    """
+class StdoutSink(Backlog):
+    """Takes lines and writes them in batches."""
 
     def __init__(
         self,
@@ -68,35 +64,15 @@ class StdoutSink:
             batch: bytes that are written without waiting for the timer.
             seconds: longest time a line waits.
         """
-        self.dropped = 0
-        self._clock = clock
-        self._capacity = capacity
-        self._batch = batch
-        self._seconds = seconds
-        self._lines: deque[bytes] = deque()
-        self._size = 0
-        self._rest = b""
-        self._unreported = 0
-        self._stalled = False
+        super().__init__(clock, capacity=capacity, batch=batch, seconds=seconds)
+        self._rest = b""  # its first bytes may be out, so it is never dropped
         self._broken = False
-        self._timer: IDelayedCall | None = None
         self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
         self._own = None if self._regular else _own_description(fd)
         self._fd = fd if self._own is None else self._own
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLOUT)
         self._notices = LineLog(self._put_first, level="info", now=now)
-
-    def write(self, line: bytes) -> None:
-        """Take one line, newline included."""
-        self._lines.append(line)
-        self._size += len(line)
-        if self._size > self._capacity:
-            self._drop_oldest()
-        if self._size >= self._batch and not self._stalled:
-            self._drain()
-        if self._timer is None and self._waiting():
-            self._timer = self._clock.callLater(self._seconds, self._tick)
 
     def flush(self, seconds: float = 1.0) -> bool:
         """Write what is left, and wait for the reader if need be.
@@ -107,9 +83,7 @@ class StdoutSink:
         Returns:
             Whether all is written.
         """
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         deadline = monotonic() + seconds
         self._drain()
         while self._waiting() and not self._broken:
@@ -134,19 +108,6 @@ class StdoutSink:
     def _waiting(self) -> bool:
         return bool(self._lines or self._rest)
 
-    def _tick(self) -> None:
-        self._timer = None
-        self._drain()
-        if self._waiting():
-            self._timer = self._clock.callLater(self._seconds, self._tick)
-
-    def _drop_oldest(self) -> None:
-        # What is in _rest stays: its first bytes may be out already.
-        while self._size > self._capacity:
-            self._size -= len(self._lines.popleft())
-            self.dropped += 1
-            self._unreported += 1
-
     def _drain(self) -> None:
         """Write as much as can be written now."""
         self._stalled = False
@@ -169,15 +130,8 @@ class StdoutSink:
         """Take out what to write next: whole lines, as far as the first is not too long."""
         if self._unreported:
             self._report()
-        pieces = [self._rest] if self._rest else []
-        size = len(self._rest)
         limit = _FILE_SLICE if self._regular else _SLICE
-        while self._lines and (not size or size + len(self._lines[0]) <= limit):
-            line = self._lines.popleft()
-            self._size -= len(line)
-            size += len(line)
-            pieces.append(line)
-        return b"".join(pieces)
+        return b"".join([self._rest, *self._take(limit, len(self._rest))])
 
     def _report(self) -> None:
         count, self._unreported = self._unreported, 0

@@ -6,6 +6,7 @@ from msgspec import Struct, field
 
 from apiproxy.core.exchange import Exchange
 from apiproxy.telemetry.exchange_lines import outcome
+from apiproxy.telemetry.usage_tally import UsageTally
 
 METHODS = frozenset(
     ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
@@ -87,6 +88,7 @@ class Tally(Struct):
         socket_duration: of WebSockets that were open, seconds.
         connects: connections made to upstream.
         retries: exchanges sent again because a warm line had died.
+        usage: what responses have used.
     """
 
     active: int = 0
@@ -104,12 +106,13 @@ class Tally(Struct):
     )
     connects: int = 0
     retries: int = 0
+    usage: UsageTally = field(default_factory=UsageTally)
 
     def include(self, other: "Tally") -> None:
         """Add the figures of another, gauges and all."""
         for name in self.__struct_fields__:
             mine, more = getattr(self, name), getattr(other, name)
-            if isinstance(mine, Histogram):
+            if isinstance(mine, Histogram | UsageTally):
                 mine.include(more)
             elif isinstance(mine, dict):
                 for key, number in more.items():

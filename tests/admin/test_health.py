@@ -92,6 +92,7 @@ class AggregateHealthTests(SynchronousTestCase):
                 "providers": {"openai": True, "gemini": False},
                 "key_validation": {},
                 "metrics_summary": {"total_requests": 3},
+                "rate_limits": {},
             },
         )
 

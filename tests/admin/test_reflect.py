@@ -1,10 +1,20 @@
 """What agents find out."""
 
+from functools import partial
+from typing import Any
+
 import msgspec
+from attrs import evolve
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from apiproxy.admin.answer import LocalAnswer
 from apiproxy.admin.reflect import Reflect
 from tests.admin.providers import KEY, provider
+
+
+def _given(spent: Any) -> Any:
+    return spent
 
 
 class ReflectTests(SynchronousTestCase):
@@ -27,9 +37,17 @@ class ReflectTests(SynchronousTestCase):
             limits={"max_body_bytes": 33554432, "first_byte_seconds": 120.5},
         )
 
+    def shown(
+        self, host: str = "127.0.0.1", accept: bytes | None = None
+    ) -> LocalAnswer:
+        """What is there at once."""
+        answer = self.reflect(host).render(accept)
+        assert isinstance(answer, LocalAnswer)
+        return answer
+
     def test_body(self) -> None:
         """Everything an agent needs to choose an endpoint, and no key."""
-        answer = self.reflect().render(b"text/plain")
+        answer = self.shown(accept=b"text/plain")
         self.assertEqual(
             (answer.status, answer.content_type), (200, b"application/json")
         )
@@ -67,13 +85,26 @@ class ReflectTests(SynchronousTestCase):
         )
         self.assertIsNone(endpoints[4]["base_url"])
 
+    def test_spending(self) -> None:
+        """What was spent stands beside it, as soon as the ledger has told."""
+        told: Deferred[dict[str, object]] = Deferred()
+        spent: Any
+        for spent in (told, {"runs": {}}):
+            reflect = evolve(self.reflect(), spending=partial(_given, spent))
+            answer = reflect.render(None)
+            if isinstance(answer, Deferred):
+                told.callback({"runs": {}})
+                answer = self.successResultOf(answer)
+            body = msgspec.json.decode(answer.body)
+            self.assertEqual((body["runs"], body["websocket"]), ({}, True))
+
     def test_wildcard_host(self) -> None:
         """An address that nobody can call is not shown."""
         for host in ("", "0.0.0.0", "::"):
-            body = msgspec.json.decode(self.reflect(host).render(None).body)
+            body = msgspec.json.decode(self.shown(host).body)
             self.assertEqual(body["endpoints"][1]["base_url"], "http://localhost:10001")
 
     def test_ipv6_host(self) -> None:
         """An IPv6 address stands in brackets."""
-        body = msgspec.json.decode(self.reflect("::1").render(None).body)
+        body = msgspec.json.decode(self.shown("::1").body)
         self.assertEqual(body["endpoints"][1]["base_url"], "http://[::1]:10001")

@@ -17,7 +17,18 @@ class CommandTests(SynchronousTestCase):
         """``apiproxy --help`` shows what there is."""
         result = CliRunner().invoke(main, ["--help"])
         self.assertEqual(result.exit_code, 0)
-        for name in ("run", "check", "health", "settings", "env", "exec", "demo"):
+        for name in (
+            "run",
+            "check",
+            "health",
+            "settings",
+            "env",
+            "exec",
+            "state",
+            "budget",
+            "stop",
+            "demo",
+        ):
             self.assertIn(f"\n  {name}", result.output)
 
     def test_version(self) -> None:

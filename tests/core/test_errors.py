@@ -7,10 +7,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core import errors
 from apiproxy.core.errors import (
+    AccessRefused,
     AgentFault,
     EgressFault,
     InternalError,
     OurFault,
+    PolicyRefusal,
     ProxyError,
     UpstreamFault,
 )
@@ -92,11 +94,23 @@ class ErrorTreeTests(SynchronousTestCase):
                 f"<{kind.__name__} {kind.status} {kind.code}: Just so.>",
             )
 
+    def test_figures_and_header_lines_can_be_added(self) -> None:
+        """Without them there are none."""
+        for kind in leaves():
+            plain = kind()
+            self.assertEqual((plain.details, plain.fields), ({}, ()))
+            fields = [(b"Retry-After", b"5")]
+            told = kind(details={"limit": 5}, fields=fields)
+            self.assertEqual((told.details, told.fields), ({"limit": 5}, fields))
+            self.assertEqual(told.message, kind.default)
+
     def test_fault_follows_from_the_group(self) -> None:
         """Logs and counters say whose doing it was."""
         for base, fault in [
             (AgentFault, "agent"),
+            (AccessRefused, "agent"),
             (OurFault, "us"),
+            (PolicyRefusal, "us"),
             (EgressFault, "egress"),
             (UpstreamFault, "upstream"),
         ]:
@@ -127,6 +141,6 @@ class ErrorTreeTests(SynchronousTestCase):
                 self.assertTrue(kind.retriable, kind)
             self.assertIn(
                 kind.status,
-                (400, 403, 405, 408, 413, 426, 431, 499, 500, 502, 503, 504),
+                (400, 401, 403, 405, 408, 413, 426, 429, 431, 499, 500, 502, 503, 504),
                 kind,
             )

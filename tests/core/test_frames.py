@@ -8,6 +8,7 @@ from apiproxy.core.frames import (
     MessageTooLarge,
     close_frame,
     control_frame,
+    text_frame,
     unmask,
 )
 from tests.kit.frames import (
@@ -30,7 +31,9 @@ NEXT = frame(TEXT, b"next")
 
 def scanner(limit: int = LIMIT) -> FrameScanner:
     """A scanner that takes out pongs with the payload ``OURS``."""
-    return FrameScanner(limit, lambda payload: payload == OURS)
+    scanner = FrameScanner(limit)
+    scanner.awaited = OURS
+    return scanner
 
 
 def scan(scan: FrameScanner, *pieces: bytes) -> bytes:
@@ -202,21 +205,13 @@ class PongTests(SynchronousTestCase):
         out = scan(scanned, first + frame(PONG, OURS, mask=MASK) + last)
         self.assertEqual((out, scanned.messages), (first + last, 1))
 
-    def test_every_pong_is_told_once_and_unmasked(self) -> None:
-        """Whoever awaits a pong is asked about whole payloads only."""
-        told: list[bytes] = []
-
-        def swallow(payload: bytes) -> bool:
-            told.append(payload)
-            return False
-
-        data = frame(PONG, b"a" * 125, mask=MASK) + frame(PONG) + frame(PONG, b"b")
-        for i in range(len(data)):
-            FrameScanner(LIMIT, swallow).feed(data[:i])
-        told.clear()
-        passing = FrameScanner(LIMIT, swallow)
-        scan(passing, *(data[i : i + 1] for i in range(len(data))))
-        self.assertEqual(told, [b"a" * 125, b"", b"b"])
+    def test_a_pong_is_ours_by_all_its_payload(self) -> None:
+        """Unmasked, and wherever it is cut; none is while none is awaited."""
+        others = frame(PONG, OURS[:-1]) + frame(PONG) + frame(PONG, OURS + b"0")
+        data = others + frame(PONG, OURS, mask=MASK) + NEXT
+        pieces = [data[i : i + 1] for i in range(len(data))]
+        self.assertEqual(scan(scanner(), *pieces), others + NEXT)
+        self.assertEqual(scan(FrameScanner(LIMIT), *pieces), data)
 
     def test_pong_that_is_too_long_is_never_ours(self) -> None:
         """However it is cut, one that only begins like ours passes whole."""
@@ -310,7 +305,7 @@ class CutTests(SynchronousTestCase):
         whole = bytes((0x82, 60)) + bytes(60)
         stray = bytes((0x80, 60)) + bytes(60)
         for cut in (len(whole), len(whole) - 1):
-            scanner = FrameScanner(100, lambda payload: False)
+            scanner = FrameScanner(100)
             scanner.feed(whole[:cut])
             scanner.feed(whole[cut:] + stray)
             self.assertEqual(scanner.frames, 2)
@@ -344,6 +339,24 @@ class UnmaskTests(SynchronousTestCase):
         masked = b"\x7f\x9f\x4d\x51\x58"
         self.assertEqual(unmask(masked, b"\x37\xfa\x21\x3d"), b"Hello")
         self.assertEqual(unmask(b"", MASK), b"")
+
+    def test_large_payloads_are_masked_like_small_ones(self) -> None:
+        """Every byte gets its own of the four, whatever the length."""
+        for size in [1, 3, 4, 5, 1023, 70_000]:
+            payload = bytes(i % 251 for i in range(size))
+            expected = bytes(byte ^ MASK[i % 4] for i, byte in enumerate(payload))
+            self.assertEqual(unmask(payload, MASK), expected)
+
+
+class TextFrameTests(SynchronousTestCase):
+    def test_our_own_messages_are_as_the_rfc_has_them(self) -> None:
+        """Every form of length, masked toward a provider and not toward an agent."""
+        for size in [0, 1, 125, 126, 65_535, 65_536]:
+            for mask in [b"", MASK]:
+                self.assertEqual(
+                    text_frame(b"x" * size, mask),
+                    frame(TEXT, b"x" * size, mask=mask or None),
+                )
 
 
 class ControlFrameTests(SynchronousTestCase):

@@ -110,6 +110,29 @@ class DialectTests(SynchronousTestCase):
             },
         )
 
+    def test_an_error_with_a_name_of_its_own(self) -> None:
+        """The name is the type, and figures stand beside the message, in every dialect."""
+        error = errors.TokensExceeded(details={"max_effective_tokens": 1000})
+        for name in DIALECTS:
+            found = rendered(name, error)["error"]
+            self.assertEqual(found["type"], "effective_tokens_limit_exceeded", name)
+            self.assertEqual(found["max_effective_tokens"], 1000)
+            self.assertEqual(found["message"], error.message)
+        self.assertEqual(
+            rendered("gemini", error)["error"]["status"], "PERMISSION_DENIED"
+        )
+        self.assertEqual(
+            rendered("openai", errors.RateLimited())["error"]["type"],
+            "rate_limit_error",
+        )
+
+    def test_figures_need_no_name(self) -> None:
+        """Then the type is that of the status."""
+        error = errors.BudgetReserved(details={"retry_after": 5})
+        for name, kind in (("openai", "rate_limit_error"), ("gemini", None)):
+            found = rendered(name, error)["error"]
+            self.assertEqual((found["retry_after"], found.get("type")), (5, kind))
+
     def test_every_error_can_be_rendered_by_everyone(self) -> None:
         """Whatever happens, the body is JSON with the message in it."""
         for name in DIALECTS:
@@ -119,18 +142,27 @@ class DialectTests(SynchronousTestCase):
                 )
 
 
-def answering(dialect: str, error: ProxyError) -> httpx2.Client:
-    """An HTTP client to which everything is answered with this error."""
+def answering(
+    dialect: str, error: ProxyError, asked: list[httpx2.Request] | None = None
+) -> httpx2.Client:
+    """An HTTP client to which everything is answered with this error.
+
+    Args:
+        dialect: in which it is said.
+        error: what is answered.
+        asked: gets all requests.
+    """
     body = DIALECTS[dialect].render(error, "id-1")
-    return httpx2.Client(
-        transport=httpx2.MockTransport(
-            lambda request: httpx2.Response(
-                error.status,
-                content=body,
-                headers={"content-type": "application/json"},
-            )
-        )
-    )
+    headers = {"content-type": "application/json"}
+    if not error.retriable:
+        headers["x-should-retry"] = "false"
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if asked is not None:
+            asked.append(request)
+        return httpx2.Response(error.status, content=body, headers=headers)
+
+    return httpx2.Client(transport=httpx2.MockTransport(answer))
 
 
 class SdkTests(SynchronousTestCase):
@@ -148,6 +180,24 @@ class SdkTests(SynchronousTestCase):
                 raised = self.assertRaises(kind, client.models.list)
             self.assertEqual(raised.code, error.code)
             self.assertIn(error.message, str(raised))
+
+    def test_sdks_send_nothing_more_after_a_terminal_refusal(self) -> None:
+        """However often they would try again."""
+        for kind in errors.PolicyRefusal.__subclasses__():
+            if kind.retriable:
+                continue
+            asked: list[httpx2.Request] = []
+            with answering("openai", kind(), asked) as http:
+                openai_client = openai.OpenAI(
+                    api_key="x", base_url="http://x/v1", max_retries=5, http_client=http
+                )
+                self.assertRaises(openai.APIStatusError, openai_client.models.list)
+            with answering("anthropic", kind(), asked) as http:
+                client = anthropic.Anthropic(
+                    api_key="x", base_url="http://x", max_retries=5, http_client=http
+                )
+                self.assertRaises(anthropic.APIStatusError, client.models.list)
+            self.assertEqual(len(asked), 2, kind)
 
     def test_anthropic_sdk_raises_its_typed_errors(self) -> None:
         """The exception has the SDK's type and our message."""

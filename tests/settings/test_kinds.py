@@ -8,6 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.core.egress import NoProxy
 from apiproxy.settings.kinds import (
     ADDRESSES,
+    DIRECTORY,
+    NAME,
     NO_PROXY,
     PATH,
     PORT,
@@ -16,11 +18,14 @@ from apiproxy.settings.kinds import (
     SWITCH,
     WORKERS,
     Kind,
+    Nothing,
+    amount,
     count,
     one_of,
     seconds,
     size,
     usable_cpus,
+    whole,
 )
 
 
@@ -31,6 +36,13 @@ class KindTests(SynchronousTestCase):
         for text in bad.split("|"):
             error = self.assertRaises(ValueError, kind.parse, text)
             self.assertTrue(str(error).startswith("must "), str(error))
+
+    def test_directories_and_names(self) -> None:
+        """A directory is absolute; a name can stand anywhere."""
+        self.check(DIRECTORY, {"/var/log/x y": "/var/log/x y"}, "logs|./logs|/a\0b")
+        self.check(
+            NAME, {"1234": "1234", "a-b/c:d@e.f": "a-b/c:d@e.f"}, "a b|ü|" + "x" * 129
+        )
 
     def test_sizes(self) -> None:
         """A size may have a unit; all units are powers of 1024."""
@@ -55,6 +67,28 @@ class KindTests(SynchronousTestCase):
     def test_counts(self) -> None:
         """A count is a whole number, and not too small."""
         self.check(count(2), {"2": 2, "007": 7}, "|1|-3|2.0|x|٣|9999999999")
+
+    def test_whole_numbers(self) -> None:
+        """A limit; also as other programs write numbers."""
+        good = {"1": 1, "1e3": 1000, "0x10": 16, "1.50e1": 15, "+7": 7}
+        bad = "|0|-1|0.5|1e-1|x|1e16|nan|inf|1_000|99999999999999999999|1e"
+        self.check(whole(), good, bad)
+        self.check(whole(off=True), {"OFF": None, "5": 5}, "|0|none")
+
+    def test_amounts(self) -> None:
+        """Are kept in whole parts, and shown as they are written."""
+        kind = amount(1000)
+        self.check(kind, {"1": 1000, "0.25": 250, "1e2": 100_000}, "|0|-1|0.0001|x")
+        self.assertEqual([kind.show(1250), kind.show(5000)], ["1.25", "5"])
+        self.assertEqual(amount(10, off=True).show(None), "")
+        self.check(amount(1000, zero=True), {"0": 0}, "-1|off")
+
+    def test_none_is_told_from_nonsense(self) -> None:
+        """0 and negative numbers are how other programs write that there is no limit."""
+        for text in ("0", "-5", "0.0", "0x0"):
+            self.assertRaises(Nothing, whole().parse, text)
+        error = self.assertRaises(ValueError, whole().parse, "x")
+        self.assertNotIsInstance(error, Nothing)
 
     def test_workers(self) -> None:
         """A number of processes, or as many as there are CPUs that we may use."""

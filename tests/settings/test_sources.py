@@ -6,8 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.values import Secret
 from apiproxy.providers.blueprint import Text, Variable
-from apiproxy.settings.kinds import PATH, PORT, PROXY, count
-from apiproxy.settings.options import Option
+from apiproxy.settings.kinds import PATH, PORT, PROXY, count, whole
+from apiproxy.settings.option import Option
 from apiproxy.settings.sources import Sources
 
 KEY = Variable(name="X_KEY", key="key", secret=True)
@@ -57,6 +57,21 @@ class OptionTests(SynchronousTestCase):
             self.assertEqual(found.option(OPTION), 7)
             self.assertTrue(found.problems[0].startswith(origin))
             self.assertNotIn("hunter2", found.problems[0])
+
+    def test_none_in_the_words_of_the_older_sidecar(self) -> None:
+        """Under its own name 0 is none, with a warning; under ours it is a mistake."""
+        option = Option(("APIPROXY_MAX", "AWF_MAX"), "o.max", whole(), None, "")
+        found = sources({"AWF_MAX": "0"})
+        self.assertIsNone(found.option(option))
+        self.assertEqual(found.problems, [])
+        self.assertEqual(
+            found.warnings,
+            ["AWF_MAX must be a whole number above 0; it has no effect as it is"],
+        )
+        for name, text in (("APIPROXY_MAX", "0"), ("AWF_MAX", "lots")):
+            found = sources({name: text})
+            self.assertIsNone(found.option(option))
+            self.assertEqual(len(found.problems), 1)
 
     def test_some_settings_are_not_for_the_file(self) -> None:
         """Then the key is unknown."""

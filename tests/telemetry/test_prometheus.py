@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from apiproxy.core.errors import AgentGone
 from apiproxy.telemetry.prometheus import ReportCollector
+from tests.telemetry.responses import COST, record, response
 from tests.telemetry.test_counters import CountersTestCase
 
 Labels = dict[str, str]
@@ -34,6 +35,7 @@ class PrometheusTests(CountersTestCase):
                 "apiproxy_build_info": [({"version": "1.2.3"}, 1)],
                 "apiproxy_uptime_seconds": [({}, 3)],
                 "apiproxy_log_lines_dropped_total": [({}, 0)],
+                "apiproxy_usage_lines_dropped_total": [({}, 0)],
                 "apiproxy_workers": [({}, 1)],
                 "apiproxy_worker_restarts_total": [({}, 0)],
                 "apiproxy_worker_silences_total": [({}, 0)],
@@ -119,6 +121,42 @@ class PrometheusTests(CountersTestCase):
         self.assertEqual(
             samples["apiproxy_request_duration_seconds_count"], [(openai, 0)]
         )
+
+    def test_usage(self) -> None:
+        """Tokens, money, coverage and refusals have the labels of the contract."""
+        self.counters.metered(response(cost=COST))
+        self.counters.metered(response(record(usage=None, gap="agent_gone")))
+        self.counters.refused("openai", "ai_credits_limit_exceeded")
+        self.counters.rate_limited("openai", "rpm")
+        self.counters.usage_lines_dropped = lambda: 3
+        samples = self.samples()
+        openai = {"provider": "openai"}
+        tokens = {
+            labels["kind"]: value for labels, value in samples["apiproxy_tokens_total"]
+        }
+        self.assertEqual(
+            tokens,
+            {"input": 60, "cached": 30, "written": 10, "output": 20, "reasoning": 5},
+        )
+        for name, labels, value in (
+            ("cost_dollars", {"model": "gpt-4o"}, 0.00475),
+            ("gaps", {"gap": "agent_gone"}, 1),
+            ("gap_bytes", {"gap": "agent_gone"}, 85),
+            ("budget_refusals", {"code": "ai_credits_limit_exceeded"}, 1),
+            ("rate_limit_rejected", {"limit_type": "rpm"}, 1),
+        ):
+            self.assertEqual(
+                samples[f"apiproxy_{name}_total"], [(openai | labels, value)]
+            )
+        for name, value in (("responses", 1), ("answer_bytes", 85)):
+            self.assertEqual(
+                samples[f"apiproxy_{name}_total"],
+                [
+                    (openai | {"metering": "metered"}, value),
+                    (openai | {"metering": "unmetered"}, value),
+                ],
+            )
+        self.assertEqual(samples["apiproxy_usage_lines_dropped_total"], [({}, 3)])
 
     def test_openmetrics(self) -> None:
         """The OpenMetrics form is complete and parses."""

@@ -1,9 +1,11 @@
 """What can be told of a process, and of several together."""
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
+from tests.telemetry.responses import COST, record, response
 
 
 class ReportTests(SynchronousTestCase):
@@ -16,6 +18,7 @@ class ReportTests(SynchronousTestCase):
             },
             upstream_lines=[(name, "idle", 4) for name in providers],
             log_lines_dropped=5,
+            usage_lines_dropped=6,
         )
 
     def test_two_together(self) -> None:
@@ -30,6 +33,7 @@ class ReportTests(SynchronousTestCase):
             [("openai", "idle", 8), ("gemini", "idle", 4), ("vertex", "idle", 4)],
         )
         self.assertEqual((both.log_lines_dropped, both.uptime), (10, 3.0))
+        self.assertEqual(both.usage_lines_dropped, 12)
         both.tallies["vertex"].active = 9
         self.assertEqual(other.tallies["vertex"].active, 1)
 
@@ -55,3 +59,61 @@ class ReportTests(SynchronousTestCase):
         ):
             self.assertIn(line, text)
         self.assertEqual(report.summary()["total_requests"], 2)
+
+    def test_usage(self) -> None:
+        """The flat names of the Node sidecar, and more of them; a model's name comes last."""
+        report = self.some("openai", "gemini")
+        usage = report.tallies["openai"].usage
+        usage.add(response(record(model="a:b"), cost=COST))
+        usage.add(response(record(usage=None, gap="content_encoding")))
+        usage.refusals["ai_credits_limit_exceeded"] = 2
+        usage.rate_limits["rpm"] = 3
+        counters = msgspec.json.decode(report.as_json())["counters"]
+        figures = {key: n for key, n in counters.items() if "requests" not in key}
+        self.assertEqual(
+            figures,
+            {
+                "input_tokens_total:openai": 100,
+                "output_tokens_total:openai": 20,
+                "cache_read_tokens_total:openai": 30,
+                "cache_write_tokens_total:openai": 10,
+                "reasoning_tokens_total:openai": 5,
+                "ai_credits_total:openai": 0.475,
+                "responses_total:openai:metered": 1,
+                "responses_total:openai:unmetered": 1,
+                "answer_bytes_total:openai:metered": 85,
+                "answer_bytes_total:openai:unmetered": 85,
+                "gaps_total:openai:content_encoding": 1,
+                "gap_bytes_total:openai:content_encoding": 85,
+                "budget_refused_total:openai:ai_credits_limit_exceeded": 2,
+                "rate_limit_rejected_total:openai:rpm": 3,
+                "model_tokens_total:openai:input:a:b": 60,
+                "model_tokens_total:openai:cached:a:b": 30,
+                "model_tokens_total:openai:written:a:b": 10,
+                "model_tokens_total:openai:output:a:b": 20,
+                "model_tokens_total:openai:reasoning:a:b": 5,
+            },
+        )
+
+    def test_coverage(self) -> None:
+        """What was metered of each provider that was asked for anything, and what not."""
+        report = self.some("openai", "gemini")
+        report.tallies["openai"].usage.add(response(record(usage=None)))
+        self.assertEqual(
+            report.coverage(),
+            {
+                "openai": {
+                    "responses": {"unmetered": 1},
+                    "bytes": {"unmetered": 85},
+                    "gaps": {"no_usage": 1},
+                    "gap_bytes": {"no_usage": 85},
+                }
+            },
+        )
+
+    def test_it_can_be_sent(self) -> None:
+        """A worker's report reaches the front as it is."""
+        report = self.some("openai")
+        report.tallies["openai"].usage.add(response(cost=COST))
+        sent = msgspec.msgpack.decode(msgspec.msgpack.encode(report), type=Report)
+        self.assertEqual(sent, report)

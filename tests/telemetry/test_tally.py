@@ -12,6 +12,8 @@ class TallyTests(SynchronousTestCase):
         tally.requests["GET", 2] = number
         tally.errors["agent_gone"] = number
         tally.duration.add(number)
+        tally.usage.reported = number
+        tally.usage.responses["metered"] = number
         return tally
 
     def test_two_processes_together(self) -> None:
@@ -22,6 +24,7 @@ class TallyTests(SynchronousTestCase):
         self.assertEqual(both.requests, {("GET", 2): 3, ("POST", 5): 7})
         self.assertEqual((both.active, both.sockets, both.retries), (3, 3, 3))
         self.assertEqual((both.duration.count, both.duration.sum), (2, 3.0))
+        self.assertEqual(both.usage.reported, 3)
         both.include(self.some(5))
         self.assertEqual((other.errors, other.duration.count), ({"agent_gone": 2}, 1))
 

@@ -2,7 +2,7 @@
 
 import json
 
-from apiproxy.core.errors import BodyTooLarge, EgressSilent
+from apiproxy.core.errors import BodyTooLarge, EgressSilent, RateLimited
 from apiproxy.core.exchange import Phase
 from tests.kit.memory import BenchCase
 
@@ -39,5 +39,8 @@ class RouteTests(BenchCase):
             ],
         )
         self.assertEqual(json.loads(body)["error"]["code"], "body_too_large")
+        told = RateLimited(fields=[(b"Retry-After", b"5")])
+        fields, _ = route.error_answer(told, "an-id")
+        self.assertEqual(dict(fields)[b"Retry-After"], b"5")
         fields, _ = route.error_answer(EgressSilent(), "an-id")
         self.assertNotIn(b"x-should-retry", dict(fields))

@@ -1,0 +1,295 @@
+"""What a request asks of a model, read from its path, query and body.
+
+Guards and budgets decide on this, so a body that its provider could read otherwise than we
+do is said to be unreadable: what is no JSON to the letter (with a byte order mark, in UTF-16,
+with ``NaN``), a key that differs from ``model`` in its case only (some parsers take it), a
+name with characters that do not show. Of a key that stands there twice the last one counts,
+as for the parsers of all providers. A body is decoded once, and only its top level is made
+into objects.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from apiproxy.core.inflate import Inflate
+from apiproxy.core.usage import Demand
+from apiproxy.core.values import Fields, first
+from apiproxy.providers.calls import Call, plain_name, read_call
+from apiproxy.providers.forms import UnreadableForm, read_form
+
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes that a compressed body may inflate to."""
+
+NOT_JSON = "not_json"
+AMBIGUOUS = "ambiguous_model"
+BAD_MODEL = "bad_model"
+BAD_FORM = "bad_form"
+
+_MOST_ANSWERS = 1024
+_MOST_TOKENS = 1 << 40
+
+_LIMITS = (
+    "max_output_tokens",
+    "max_completion_tokens",
+    "max_tokens",
+    "max_tokens_to_sample",
+    "maxOutputTokens",
+    "maxTokens",
+    "maxTokenCount",
+    "max_gen_len",
+)
+_ANSWERS = ("n", "candidateCount", "candidate_count")
+_NESTED = (
+    "generationConfig",
+    "generation_config",
+    "inferenceConfig",
+    "textGenerationConfig",
+    "parameters",
+)
+
+_ENCODED = re.compile(rb'[\s:"]*+[A-Za-z0-9+/=_\\-]*+')
+_FILES = (b"base64,", b'"data"', b'"bytes"')
+"""What stands before base64: in a data URL, and as the key of its own in other dialects."""
+
+_FILE_BYTES = 4096
+"""What an image or a file counts as: about a thousand tokens, whatever its size."""
+
+Raws = Mapping[str, msgspec.Raw]
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_any = msgspec.json.Decoder()
+
+
+class Unreadable(Exception):
+    """A body, or the model in it, cannot be read; its text is the word for it."""
+
+
+def read_demand(
+    method: bytes, path: bytes, query: bytes, body: bytes | None, fields: Fields
+) -> Demand:
+    """What a request asks of a model.
+
+    Args:
+        method: as sent.
+        path: as it will be sent upstream, without the query.
+        query: what stands after the question mark.
+        body: as it came, with whatever encoding it has; None if it was not held.
+        fields: its header lines.
+    """
+    call = read_call(method, path)
+    asked = _from_query(query)
+    if call is None:
+        return Demand(model=asked) if body is None else _other(asked, body, fields)
+    if body is None:
+        length = first(fields, b"content-length") or b"0"
+        size = int(length) if length.isdigit() and len(length) < 16 else 0
+        return _named(Demand(call.inference, input_bytes=size), call, asked)
+    if not body and not call.inference:
+        return _named(Demand(), call, asked)
+    try:
+        return _named(_from_body(call, body, fields), call, asked)
+    except Unreadable as reason:
+        told = Demand(
+            call.inference,
+            input_bytes=len(body),
+            stream=call.stream,
+            unreadable=str(reason),
+        )
+        return _named(told, call, asked)
+
+
+def read_raws(body: bytes) -> Raws:
+    """The top level of a JSON object.
+
+    Raises:
+        Unreadable: it is none.
+    """
+    try:
+        return _object.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise Unreadable(NOT_JSON) from None
+
+
+def prompt_bytes(body: bytes) -> int:
+    """How long a prompt is, with the images and files in it counted as what they may cost."""
+    size = len(body)
+    for sign in _FILES:
+        at = body.find(sign)
+        while at >= 0:
+            run = _ENCODED.match(body, at + len(sign))
+            assert run is not None  # It may match nothing.
+            end = run.end()
+            size -= max(0, end - at - _FILE_BYTES)
+            at = body.find(sign, end)
+    return size
+
+
+def model_in(raws: Raws) -> str:
+    """The model that an object names; empty for none.
+
+    Raises:
+        Unreadable: parsers may differ about it, or it is no name.
+    """
+    for key in raws:
+        if key != "model" and len(key) == 5 and key.lower() == "model":
+            raise Unreadable(AMBIGUOUS)
+    value = _value(raws, "model")
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Unreadable(BAD_MODEL)
+    return checked(value)
+
+
+def checked(model: str) -> str:
+    """The name of a model, as it is.
+
+    Raises:
+        Unreadable: it has characters that do not show, spaces around it or escapes in it,
+            which a provider may take away.
+    """
+    if not model.isprintable() or model != model.strip() or "%" in model:
+        raise Unreadable(AMBIGUOUS)
+    return model
+
+
+def most_output(raws: Raws) -> int | None:
+    """The largest of the limits that an object sets for one answer, in tokens."""
+    found = [number for place in _places(raws) for number in _numbers(place, _LIMITS)]
+    return min(max(found), _MOST_TOKENS) if found else None
+
+
+def answers_in(raws: Raws) -> int:
+    """How many answers an object asks for, at least 1."""
+    found = [number for place in _places(raws) for number in _numbers(place, _ANSWERS)]
+    return min(max(found, default=1) or 1, _MOST_ANSWERS)
+
+
+def _from_query(query: bytes) -> str:
+    """The model in a query; of several the last."""
+    model = ""
+    for pair in query.split(b"&") if query else ():
+        name, _, value = pair.partition(b"=")
+        if plain_name(name) == "model":
+            model = plain_name(value.replace(b"+", b" "))
+    return model
+
+
+def _from_body(call: Call, body: bytes, fields: Fields) -> Demand:
+    body = _inflated(body, first(fields, b"content-encoding") or b"")
+    kind = (first(fields, b"content-type") or b"").strip()
+    if kind[:10].lower() == b"multipart/":
+        return _from_form(call, kind, body)
+    raws = read_raws(body)
+    return Demand(
+        inference=call.inference,
+        model=model_in(raws),
+        input_bytes=prompt_bytes(body),
+        max_output=most_output(raws),
+        answers=answers_in(raws),
+        stream=call.stream or _value(raws, "stream") is True,
+    )
+
+
+def _from_form(call: Call, kind: bytes, body: bytes) -> Demand:
+    try:
+        form = read_form(kind, body)
+    except UnreadableForm:
+        raise Unreadable(BAD_FORM) from None
+    answers = form.get("n", b"1").strip()
+    return Demand(
+        inference=call.inference,
+        model=checked(form.get("model", b"").decode("utf-8", "replace")),
+        input_bytes=sum(map(len, form.values())),
+        answers=min(int(answers), _MOST_ANSWERS) if answers[:4].isdigit() else 1,
+        stream=form.get("stream", b"").strip().lower() in (b"true", b"1"),
+    )
+
+
+def _other(asked: str, body: bytes, fields: Fields) -> Demand:
+    """A request in none of our dialects: the model all the same, if it names one."""
+    try:
+        model = model_in(
+            read_raws(_inflated(body, first(fields, b"content-encoding") or b""))
+        )
+    except Unreadable as reason:
+        return Demand(model=asked, unreadable=str(reason) if body else "")
+    return Demand(model=model or asked, other=asked if model and model != asked else "")
+
+
+def _named(demand: Demand, call: Call, asked: str) -> Demand:
+    """With the model that counts: the path's, else the body's, else the query's."""
+    names = [name for name in (call.model, demand.model, asked) if name]
+    model = names[0] if names else ""
+    others = [name for name in names if _bare(name) != _bare(model)]
+    unreadable = demand.unreadable
+    try:
+        for name in names:
+            checked(name)
+    except Unreadable as reason:
+        unreadable = unreadable or str(reason)
+    if len(set(others)) > 1 or (others and not call.model):
+        unreadable = unreadable or AMBIGUOUS
+    return msgspec.structs.replace(
+        demand,
+        model=model,
+        other=others[0] if others else "",
+        unreadable=unreadable,
+        stream=demand.stream or call.stream,
+    )
+
+
+def _bare(model: str) -> str:
+    """A model's name without the collection in front that Google puts there."""
+    return model.rpartition("models/")[2]
+
+
+def _inflated(body: bytes, encoding: bytes) -> bytes:
+    """A body without its encoding, at most ``MAX_BODY`` of it."""
+    pieces: list[bytes] = []
+    inflate = Inflate(encoding, pieces.append, MAX_BODY)
+    if inflate.identity:
+        return body
+    inflate.feed(body)
+    inflate.end()
+    if inflate.gap:
+        raise Unreadable(inflate.gap)
+    return b"".join(pieces)
+
+
+def _value(raws: Raws, key: str) -> object:
+    raw = raws.get(key)
+    return None if raw is None else _decoded(raw)
+
+
+def _decoded(raw: msgspec.Raw) -> object:
+    """A value; None for one that is none."""
+    try:
+        return _any.decode(raw)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+
+
+def _places(raws: Raws) -> list[Raws]:
+    """The object itself and those in it that hold settings of a generation."""
+    places = [raws]
+    for key in _NESTED:
+        raw = raws.get(key)
+        if raw is not None:
+            try:
+                places.append(_object.decode(raw))
+            except (msgspec.DecodeError, ValueError, RecursionError):
+                continue
+    return places
+
+
+def _numbers(raws: Raws, keys: tuple[str, ...]) -> list[int]:
+    """The whole positive numbers under some keys."""
+    values = [_decoded(raws[key]) for key in keys if key in raws]
+    return [
+        int(value)
+        for value in values
+        if isinstance(value, int | float) and 0 < value <= _MOST_TOKENS
+    ]
