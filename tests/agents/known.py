@@ -37,7 +37,7 @@ def gives_up(scene: Scene, outcome: Outcome) -> Problems:
 
 KNOWN: Mapping[tuple[str, str], Knows] = {
     ("gemini", "cut in mid-stream"): Knows(
-        "Gemini CLI takes a stream that broke after some text as its end", gives_up
+        "a stream that breaks after some text ends Gemini CLI with an error", gives_up
     ),
     ("opencode", "websocket off"): Knows(
         "OpenCode tries the upgrade six times, for a minute, before it takes HTTP",

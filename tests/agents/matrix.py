@@ -73,7 +73,9 @@ def markdown(rows: Sequence[Row]) -> str:
     """
     lines = ["| client | version | transport | ok | otherwise |"]
     lines.append("| --- | --- | --- | --- | --- |")
-    for who in dict.fromkeys(_who(row) for row in rows):
+    clients = list(dict.fromkeys(row.client for row in rows))
+    whos = dict.fromkeys(_who(row) for row in rows)
+    for who in sorted(whos, key=lambda who: clients.index(who[0])):
         of = [row for row in rows if _who(row) == who]
         well = [row.scenario for row in of if row.result == "ok"]
         other = [_otherwise(row) for row in of if row.note or row.result != "ok"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from apiproxy.cli.recipes import PLACEHOLDER, Lines, recipe
 from tests.kit.running import ROOT
 
 BIN = ROOT / ".agents/node_modules/.bin"
@@ -15,8 +16,6 @@ BIN = ROOT / ".agents/node_modules/.bin"
 
 FORGOTTEN = "sk-that-somebody-forgot-in-the-environment"
 """In the environment of an agent that apiproxy runs; it must not come through."""
-
-PLACEHOLDER = "sk-placeholder-of-the-agent-Qm5"
 
 
 def version(package: str, modules: Path = ROOT / ".agents/node_modules") -> str:
@@ -37,6 +36,8 @@ class Launch:
     arguments: Sequence[str]
     environ: Mapping[str, str]
 
+
+_FULL = ("--sandbox", "danger-full-access")
 
 Prepare = Callable[[Path, str, str], Launch]
 """Makes a launch of a home directory, the base URL of the listener, and a prompt."""
@@ -73,85 +74,62 @@ def _file(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-_CODEX = """\
-model = "gpt-5.5"
-check_for_update_on_startup = false
-web_search = "disabled"
-{more}
-[analytics]
-enabled = false
-[otel]
-exporter = "none"
-metrics_exporter = "none"
-trace_exporter = "none"
-[feedback]
-enabled = false
-[features]
-plugins = false
-apps = false
-remote_plugin = false
-"""
-_CODEX_SSE = """\
-model_provider = "apiproxy"
-[model_providers.apiproxy]
-name = "apiproxy"
-base_url = "{url}/v1"
-env_key = "CODEX_API_KEY"
-wire_api = "responses"
-"""
+def _lines(agent: str, url: str) -> Lines:
+    """What users of apiproxy are told to set."""
+    found = recipe(agent)
+    assert found is not None
+    return found.lines(lambda name: url)
 
 
-def _codex(more: str) -> Prepare:
+def _codex_with(make: Callable[[str, str], str]) -> Prepare:
+    """Codex with a configuration file made of the recipe's and the URL."""
+
     def prepare(home: Path, url: str, prompt: str) -> Launch:
-        text = _CODEX.format(more=more.format(url=url))
-        _file(home / ".codex/config.toml", text)
-        environ = {"CODEX_HOME": str(home / ".codex"), "CODEX_API_KEY": PLACEHOLDER}
-        options = ["--json", "--skip-git-repo-check"]
-        full = ["--sandbox", "danger-full-access"]
-        return Launch([f"{BIN}/codex", "exec", *options, *full, prompt], environ)
+        lines = _lines("codex", url)
+        text = 'model = "gpt-5.5"\nweb_search = "disabled"\n'
+        _file(home / ".codex/config.toml", text + make(lines.files[0].text, url))
+        environ = {"CODEX_HOME": str(home / ".codex"), **lines.variables}
+        options = ["--json", "--skip-git-repo-check", *_FULL]
+        return Launch([f"{BIN}/codex", "exec", *options, prompt], environ)
 
     return prepare
 
 
+def _built_in(text: str, url: str) -> str:
+    """Its own provider, at another URL; the rest as in the recipe."""
+    kept = [line for line in text.splitlines() if not line.startswith("model_prov")]
+    return "\n".join([f'openai_base_url = "{url}/v1"', *kept])
+
+
+def _no_sockets(text: str, url: str) -> str:
+    """The recipe's provider, without WebSockets."""
+    return text.replace("supports_websockets = true", "supports_websockets = false")
+
+
 def _claude(home: Path, url: str, prompt: str) -> Launch:
-    environ = {
-        "ANTHROPIC_BASE_URL": url,
-        "ANTHROPIC_API_KEY": PLACEHOLDER,
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "DISABLE_TELEMETRY": "1",
-        "DISABLE_AUTOUPDATER": "1",
-        "DISABLE_ERROR_REPORTING": "1",
-    }
     options = ["-p", "--bare", "--allowedTools", "Bash", "--", prompt]
-    return Launch([f"{BIN}/claude", *options], environ)
-
-
-_GEMINI = {
-    "security": {"auth": {"selectedType": "gemini-api-key"}},
-    "privacy": {"usageStatisticsEnabled": False},
-    "telemetry": {"enabled": False},
-    "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
-}
+    return Launch([f"{BIN}/claude", *options], _lines("claude", url).variables)
 
 
 def _gemini(home: Path, url: str, prompt: str) -> Launch:
-    _file(home / ".gemini/settings.json", json.dumps(_GEMINI))
-    environ = {
-        "GOOGLE_GEMINI_BASE_URL": url,
-        "GEMINI_API_KEY": PLACEHOLDER,
-        "GEMINI_CLI_TRUST_WORKSPACE": "true",
-    }
+    lines = _lines("gemini", url)
+    _file(home / ".gemini/settings.json", lines.files[0].text)
+    environ = {**lines.variables, "GEMINI_CLI_TRUST_WORKSPACE": "true"}
     options = ["-m", "gemini-2.5-flash", "--yolo", "-p", prompt]
     return Launch([f"{BIN}/gemini", *options], environ)
 
 
+_WIRE = "COPILOT_PROVIDER_WIRE_API"
+
+
 def _copilot(kind: str, **more: str) -> Prepare:
     def prepare(home: Path, url: str, prompt: str) -> Launch:
+        usual = dict(_lines("copilot", url).variables)
+        if _WIRE not in more:
+            del usual[_WIRE]
         environ = {
-            "COPILOT_OFFLINE": "true",
-            "COPILOT_AUTO_UPDATE": "false",
+            **usual,
             "COPILOT_PROVIDER_BASE_URL": url + ("/v1" if kind == "openai" else ""),
-            "COPILOT_PROVIDER_API_KEY": PLACEHOLDER,
             "COPILOT_PROVIDER_TYPE": kind,
             "COPILOT_MODEL": "mock-1",
             **more,
@@ -171,28 +149,22 @@ def _copilot_api(home: Path, url: str, prompt: str) -> Launch:
 
 
 def _opencode(package: str, model: str, path: str, **more: str) -> Prepare:
+    """OpenCode with a model that it does not know, of a provider by this package."""
+
     def prepare(home: Path, url: str, prompt: str) -> Launch:
+        lines = _lines("opencode", url)
         provider = {
             "npm": package,
             "options": {"baseURL": url + path, "apiKey": PLACEHOLDER},
             "models": {"mock-1": {"name": "Mock"}},
         }
         name = model.partition("/")[0]
-        config = {
-            "provider": {name: provider},
-            "model": model,
-            "autoupdate": False,
-            "share": "disabled",
-        }
+        content = "OPENCODE_CONFIG_CONTENT"
+        config = json.loads(lines.variables[content])
+        config |= {"provider": {name: provider}, "model": model}
         auth = {"openai": {"type": "api", "key": PLACEHOLDER}}
         _file(home / ".local/share/opencode/auth.json", json.dumps(auth))
-        environ = {
-            "OPENCODE_CONFIG_CONTENT": json.dumps(config),
-            "OPENCODE_DISABLE_AUTOUPDATE": "1",
-            "OPENCODE_DISABLE_MODELS_FETCH": "1",
-            "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
-            **more,
-        }
+        environ = {**lines.variables, content: json.dumps(config), **more}
         return Launch([f"{BIN}/opencode", "run", prompt], environ)
 
     return prepare
@@ -220,7 +192,6 @@ _CODEX_PACKAGE = "@openai/codex"
 _COPILOT_PACKAGE = "@github/copilot"
 
 _EXEC = "^tool call$"
-_FULL = ("--sandbox", "danger-full-access")
 
 CLIS = (
     Cli(
@@ -228,7 +199,7 @@ CLIS = (
         "responses websocket",
         "openai",
         _CODEX_PACKAGE,
-        _codex('openai_base_url = "{url}/v1"'),
+        _codex_with(_built_in),
     ),
     Cli(
         "codex",
@@ -281,7 +252,7 @@ CLIS = (
         _by_exec("opencode", "run", "--model", "openai/gpt-5.5"),
         _EXEC,
     ),
-    Cli("codex", "responses sse", "openai", _CODEX_PACKAGE, _codex(_CODEX_SSE)),
+    Cli("codex", "responses sse", "openai", _CODEX_PACKAGE, _codex_with(_no_sockets)),
     Cli("claude", "messages sse", "anthropic", "@anthropic-ai/claude-code", _claude),
     Cli("gemini", "generate sse", "gemini", "@google/gemini-cli", _gemini),
     Cli("copilot", "chat sse", "openai", _COPILOT_PACKAGE, _copilot("openai")),

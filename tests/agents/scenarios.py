@@ -8,12 +8,13 @@ from typing import Any
 
 from attrs import field, frozen
 
+from apiproxy.cli.recipes import PLACEHOLDER
 from apiproxy.core.errors import ProxyError
 from apiproxy.providers.dialects import DIALECTS
 from tests.agents.exact import Sent, differences, read
 from tests.agents.mock.faults import Cut, Refusal
 from tests.agents.mock.model import MARK
-from tests.agents.programs import FORGOTTEN, PLACEHOLDER, Cli, Launch
+from tests.agents.programs import FORGOTTEN, Cli, Launch
 from tests.agents.scene import KEYS, Meanwhile, Outcome, Scene, real_key
 from tests.kit.running import ROOT
 
@@ -248,7 +249,7 @@ SCENARIOS = (
     Scenario("tool call", TOOL_PROMPT, _uses_shell, used_shell, steady=True),
     Scenario("long answer", PROMPT, _long, answered, steady=True),
     Scenario("budget refused", TOOL_PROMPT, _refused, stopped, steady=True),
-    Scenario("429, then success", PROMPT, _once_busy, recovered),
+    Scenario("429 then success", PROMPT, _once_busy, recovered),
     Scenario("cut in mid-stream", PROMPT, _once_cut, recovered),
     Scenario("restart between turns", TOOL_PROMPT, _waits, outlived, restart),
     Scenario(

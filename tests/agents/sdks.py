@@ -15,11 +15,12 @@ from typing import Any
 
 from attrs import field, frozen
 
+from apiproxy.cli.recipes import PLACEHOLDER
 from tests.agents.matrix import Row
 from tests.agents.mock import anthropic, openai
 from tests.agents.mock.faults import Cut
 from tests.agents.mock.model import Model
-from tests.agents.programs import PLACEHOLDER, Launch, version
+from tests.agents.programs import Launch, version
 from tests.agents.scenarios import SPENT, Problems, always, busy, restart, spent, tail
 from tests.agents.scene import Meanwhile, Outcome, Scene
 from tests.kit.line import IReactor
@@ -217,7 +218,7 @@ def parts(sdk: Sdk) -> Iterator[Part]:
     for turn, wanted in sdk.turns.items():
         yield Part(turn, turn, _equals(wanted))
     yield Part("budget refused", sdk.failing, _stopped, _refuses)
-    name = "429, then success"
+    name = "429 then success"
     plain = sdk.turns[sdk.plain]
     if sdk.waits:
         yield Part(name, sdk.plain, _equals(plain), _is_busy)
@@ -302,7 +303,7 @@ async def play_sdk(
                 tell(rows[-1])
         if rows:
             await scene.settle()
-            whole = Part("isolation, byte exactness", "", _equals(None))
+            whole = Part("isolation and byte exactness", "", _equals(None))
             rows.append(_row(sdk, whole, always(scene), 0.0))
             tell(rows[-1])
     finally:
