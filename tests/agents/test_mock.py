@@ -11,6 +11,7 @@ from tests.agents.mock.model import MARK, Asked, Model, NotUnderstood, Said, Use
 from tests.agents.mock.provider import Mock
 from tests.kit.agent import Agent
 from tests.kit.case import LoopbackCase
+from tests.kit.frames import TEXT, frame
 
 _TOOLS = {"bash": {"required": ["command", "description"]}}
 _PROMPT, _RESULT = Said(f"please {MARK}"), Said("42", tool=True)
@@ -136,3 +137,21 @@ class MockTests(LoopbackCase):
         self.mock.forever = Cut(1)
         seen = [(await self.post(b"/v1/responses", body, b"api.openai.com"))[0]]
         self.assertEqual(seen, [200])
+
+    async def test_a_message_that_it_does_not_know(self) -> None:
+        """The WebSocket breaks, and there is a note of it."""
+        await self.serve()
+        agent = await Agent.connect(self.reactor, self.mock.port)
+        self.addCleanup(agent.end, "reset")
+        lines = (
+            "GET /v1/responses HTTP/1.1",
+            "Host: api.openai.com",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        )
+        agent.write("\r\n".join([*lines, "", ""]).encode())
+        agent.write(frame(TEXT, b'{"type": "response.sing"}', mask=b"abcd"))
+        await self.until(lambda: self.mock.unknown)
+        self.assertIn("response.sing", self.mock.unknown[0])

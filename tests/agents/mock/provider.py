@@ -171,10 +171,7 @@ class Mock(Provider):
                     raise
                 except (NotUnderstood, KeyError, TypeError, ValueError) as error:
                     self.unknown.append(f"{request!r}: {error!r}")
-                    with suppress(Gone):
-                        await answer_json({"error": {"message": repr(error)}}, 400)(
-                            call
-                        )
+                    await _protest(call, error)
                 return
         self.unknown.append(f"{request!r} of {host.decode()}")
         await answer_json({"error": {"message": "the mock does not know this"}}, 404)(
@@ -192,6 +189,15 @@ class Mock(Provider):
             await fault.in_http(call, answer)
         else:
             await answer(call)
+
+
+async def _protest(call: Call, error: Exception) -> None:
+    """Say what was not understood, if that still can be said."""
+    if call.line.upgraded:
+        call.line.end("reset")
+        return
+    with suppress(Gone):
+        await answer_json({"error": {"message": repr(error)}}, 400)(call)
 
 
 def _offers_tools(body: bytes) -> bool:
