@@ -356,7 +356,7 @@ class StoppingTests(ProxyCase):
         stopping = self.stopped(proxy)
         self.turn(6)
         self.successResultOf(stopping)
-        self.assertTrue(agent.aborted)
+        self.assertIn(b"shutting_down", agent.written)
         last = self.logged("shutdown")[-1]
         self.assertEqual(last["message"], "live exchanges were aborted")
 
