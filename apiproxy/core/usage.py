@@ -127,3 +127,7 @@ class AnswerReader(Protocol):
     @property
     def running(self) -> Record | None:
         """The response that is being read, with what is known so far; None for none."""
+
+    @property
+    def can_end(self) -> bool:
+        """Whether an ending of ours may follow what has come so far."""

@@ -182,9 +182,16 @@ class Passage:
 
     @property
     def between_events(self) -> bool:
-        """Whether the last byte that went out ended an event of a stream."""
-        end = _EVENT_END.search(self._tail)
-        return end is not None and end.end() == len(self._tail)
+        """Whether the last byte that went out ended an event of a stream, or was no byte."""
+        if not self.exchange.bytes_down:
+            return True
+        reader = self._reader
+        return reader is not None and reader.can_end
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is a stream that can say that it was cut."""
+        return self._streams and self.shape is not None
 
     def event_end(self, data: bytes) -> int | None:
         """Where in the next bytes of the body an event ends; None if none does."""

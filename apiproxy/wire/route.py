@@ -44,6 +44,7 @@ class Route:
         complain: told of bugs.
         census: counts what is under way, on all routes; also one of the observers.
         metering: lets requests pass and keeps the books; None where nobody counts.
+        run: whose budget all of it is on.
         retried: told of each exchange that needs a second line.
         draining: whether we are about to stop.
         bridges: the open WebSockets.
@@ -65,6 +66,7 @@ class Route:
     complain: Complain
     census: Crowd
     metering: Metering | None = None
+    run: str = ""
     retried: Callable[[], None] = lambda: None
     draining: bool = field(default=False, init=False)
     bridges: set[Bridge] = field(factory=set, init=False)
@@ -73,7 +75,7 @@ class Route:
         self, request_id: str, method: bytes, path: bytes, *, websocket: bool
     ) -> Exchange:
         """Begin an exchange; ``path`` is the agent's, without the query."""
-        return Exchange(
+        exchange = Exchange(
             request_id,
             self.provider.name,
             method.decode("ascii"),
@@ -83,6 +85,8 @@ class Route:
             complain=self.complain,
             transport="websocket" if websocket else "http",
         )
+        exchange.run = self.run
+        return exchange
 
     def error_answer(self, error: ProxyError, request_id: str) -> tuple[Fields, bytes]:
         """An error in the provider's dialect: the header lines and the body."""
