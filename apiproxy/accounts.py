@@ -3,9 +3,10 @@
 What was claimed is settled at once, for somebody may be waiting for what that gives back. What
 nobody had to claim is noted, and added up a few dozen at a time, as log lines are.
 
-A ledger on another host may be away for a while. Then what is to be written down is owed to
-it, in order, and tried again every second, so that no cost is forgotten as long as this
-process lives. Only so much can be owed; then the oldest is given up, with a word in the log.
+A disk may be full for a while. Then what is to be written down is owed, in order, and tried
+again every second, so that no cost is forgotten as long as this process lives. Only so much
+can be owed; then the oldest is given up, with a word in the log. (A ledger on another host,
+which answers later, keeps what it is owed itself.)
 """
 
 from collections import deque
@@ -243,16 +244,16 @@ class Accounts:
             selector=None if quote is None else quote.selector or None,
         )
 
-    # A ledger that may be away.
+    # A disk that may be full.
 
     def _write(self, write: Write) -> None:
         """Write something down, now or as soon as it can be."""
         self._owed.append(write)
-        if len(self._owed) == 1:
-            self._pay()
-        elif len(self._owed) > _MOST_OWED:
+        if len(self._owed) > _MOST_OWED:
             self._owed.popleft()
             self._complain("a cost could not be written down", LedgerUnavailable())
+        if self._retry is None:
+            self._pay()
 
     def _pay(self) -> None:
         """Write down what is owed, in order."""
@@ -262,22 +263,15 @@ class Accounts:
             except LedgerUnavailable:
                 self._later()
                 return
-            if isinstance(written, Deferred):
-                _ = written.addCallbacks(self._paid, self._unpaid)
-                return
             self._owed.popleft()
+            if isinstance(written, Deferred):
+                _ = written.addErrback(self._unwritten)
 
-    def _paid(self, _: object) -> None:
-        self._owed.popleft()
-        self._pay()
-
-    def _unpaid(self, failure: Failure) -> None:
-        if failure.check(LedgerUnavailable):
-            self._later()
-            return
-        assert failure.value is not None
-        self._complain("a cost could not be written down", failure.value)
-        self._paid(None)
+    def _unwritten(self, failure: Failure) -> None:
+        """A ledger on another host is away; it remembers itself what it is owed."""
+        if not failure.check(LedgerUnavailable):
+            assert failure.value is not None
+            self._complain("a cost could not be written down", failure.value)
 
     def _later(self) -> None:
         if self._retry is None:

@@ -127,8 +127,15 @@ def unvaried(text: str) -> str:
 
 
 def shortest(keys: set[str]) -> list[str]:
-    """Without those that are found by their plain form as well."""
-    return sorted(key for key in keys if key == plain(key) or unvaried(key) not in keys)
+    """Without those that are found by their plain form as well.
+
+    One with a vendor stays: without the vendor it may be another entry's.
+    """
+    return sorted(
+        key
+        for key in keys
+        if key == plain(key) or "/" in key or unvaried(key) not in keys
+    )
 
 
 def clauses(match: Any) -> Iterator[tuple[str, str]]:
@@ -175,6 +182,9 @@ def stepped(price: ModelPrice) -> Iterator[Step]:
     """The price, and those for more input."""
     found = [getattr(price, name, None) for name in FIELDS]
     if found[0] is None and found[1] is None:
+        # Nothing at all is the price of what is free; else it is not paid for by tokens.
+        if all(value is None for value in vars(price).values()):
+            yield Step(0, [0, 0])
         return
     tiered = [value for value in found if isinstance(value, TieredPrices)]
     starts = {tier.start for value in tiered for tier in value.tiers}
@@ -195,15 +205,19 @@ def price_at(value: Any, above: int) -> int | None:
 
 
 def variants(model: ModelInfo) -> dict[str, list[Dated]]:
-    """Other prices, by the tier that has them."""
+    """Other prices, by the tier that has them; what they do not say is as for all."""
     found: dict[str, list[tuple[str, ModelPrice]]] = {}
+    *_, (_, base) = priced(model)
     for one in model.price_variants or ():
         (key, word), *more = one.when.items()
-        if key in TIERS and not more:
+        said = {
+            name: each for name, each in vars(one.prices).items() if each is not None
+        }
+        if key in TIERS and said and not more:
             start = getattr(one.constraint, "start_date", None)
-            found.setdefault(word, []).append(
-                (start.isoformat() if isinstance(start, date) else "", one.prices)
-            )
+            merged = ModelPrice(**{**vars(base), **said})
+            day = start.isoformat() if isinstance(start, date) else ""
+            found.setdefault(word, []).append((day, merged))
     ready = {word: list(ordered(prices)) for word, prices in found.items()}
     return {word: dated for word, dated in ready.items() if dated}
 

@@ -12,8 +12,6 @@ be cut anywhere; at most one unfinished frame head and, while a pong of ours is 
 unfinished pong are held back from the splice.
 """
 
-from collections.abc import Callable
-
 CONTINUATION = 0x0
 TEXT = 0x1
 BINARY = 0x2
@@ -136,6 +134,8 @@ class FrameScanner:
     Attributes:
         frames: frames begun so far.
         messages: messages completed so far.
+        awaited: the payload of the pong that answers a ping of ours, and must not pass; None
+            while there is none.
         closed: whether a Close frame has passed.
         close_code: the code in it; None without one.
         close_reason: the reason in it, as it was sent.
@@ -152,7 +152,7 @@ class FrameScanner:
         "_mask",
         "_opcode",
         "_size",
-        "_swallow",
+        "awaited",
         "close_code",
         "close_reason",
         "closed",
@@ -160,16 +160,13 @@ class FrameScanner:
         "messages",
     )
 
-    def __init__(self, limit: int, swallow: Callable[[bytes], bool]) -> None:
+    def __init__(self, limit: int) -> None:
         """A scanner at the start of a socket.
 
         Args:
             limit: bytes of payload a message may have on the wire.
-            swallow: told the payload of each pong; says whether it answers a ping of ours
-                and must not pass.
         """
         self._limit = limit
-        self._swallow = swallow
         self._head = b""
         self._left = 0
         self._left_before = 0
@@ -181,6 +178,7 @@ class FrameScanner:
         self._control: bytearray | None = None
         self.frames = 0
         self.messages = 0
+        self.awaited: bytes | None = None
         self.closed = False
         self.close_code: int | None = None
         self.close_reason = b""
@@ -277,10 +275,10 @@ class FrameScanner:
             raise MessageTooLarge
 
     def _is_ours(self, data: bytes, at: int) -> bool:
-        if self._left > _MAX_CONTROL:
+        if self.awaited is None or self._left > _MAX_CONTROL:
             return False
         payload = data[at : at + self._left]
-        return self._swallow(unmask(payload, self._mask) if self._mask else payload)
+        return self.awaited == (unmask(payload, self._mask) if self._mask else payload)
 
     def _finish(self) -> None:
         """A frame has passed whole."""

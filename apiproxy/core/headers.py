@@ -7,8 +7,6 @@ request id and the agent's own credential are found.
 
 import re
 from collections.abc import Callable
-from itertools import compress
-from operator import itemgetter, not_
 
 from apiproxy.core.values import Fields
 
@@ -107,8 +105,6 @@ Special = dict[bytes, list[bytes]]
 """Values of lines that were sorted out, by lower-case name."""
 
 
-_name = itemgetter(0)
-
 PASSES = b""  # false, and the only kind that is
 VANISHES = b"_"  # no name in lower case with "-" for "_" is this
 
@@ -162,11 +158,13 @@ def sort_request(
     Returns:
         The lines that pass, and the values of the others by name.
     """
-    kinds = [*map(kind, map(_name, fields))]
-    kept = [*compress(fields, map(not_, kinds))]
+    kept: Fields = []
     special: Special = {}
-    for name, line in compress(zip(kinds, fields, strict=True), kinds):
-        if name != VANISHES:
+    for line in fields:
+        name = kind(line[0])
+        if not name:
+            kept.append(line)
+        elif name != VANISHES:
             special.setdefault(name, []).append(line[1])
     if b"connection" in special:
         kept = without_connection_options(kept, special)

@@ -66,6 +66,8 @@ class Record(Struct):
         state: how far it is, or how it ended.
         stream_id: which of the parallel responses on one WebSocket it is.
         turn: the number of the response on its connection, from 1; 0 on HTTP.
+        block: index of the content block that is being streamed (Messages); None between
+            two, and in other dialects.
         said: bytes of text, arguments and thoughts so far: what an estimate is made from.
         estimated: whether ``usage`` is our estimate, since the provider told none.
         gap: why it could not be metered, a word for metrics such as ``agent_gone`` or
@@ -80,6 +82,7 @@ class Record(Struct):
     state: State = "open"
     stream_id: str = ""
     turn: int = 0
+    block: int | None = None
     said: int = 0
     estimated: bool = False
     gap: str = ""

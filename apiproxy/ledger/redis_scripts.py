@@ -127,7 +127,7 @@ local function given_back(id)
         redis.call('HDEL', CLAIMS, id)
     else
         key, packed = SPENT, redis.call('HGET', OVER, id)
-        
+        if packed == '' then return false end
         if packed then
             redis.call('HDEL', OVER, id)
             redis.call('LREM', ORDER, -1, id)

@@ -126,12 +126,13 @@ class SqliteLedger:
         self._bounds = bounds or Bounds()
         self._full_until: dict[str, float] = {}
         self._closed = False
+        self._busy_ms = busy_ms
         self._commits = 0
         self._settled = 0
         self._syncing: Deferred[None] | None = None
         self._checkpoints = Checkpoints(path)
         self._one_at_a_time = DeferredLock()
-        self._connection = opened(path, busy_ms)
+        self._connection = opened(path, busy_ms=1)
         self._cursor = self._connection.cursor()
         try:
             self._presence, self._owner = self._enter(token)
@@ -318,7 +319,7 @@ class SqliteLedger:
     def _transaction(self) -> Iterator[float]:
         """All or nothing; gives the time. A ``return`` inside it commits."""
         try:
-            self._cursor.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield self._now()
                 self._cursor.execute("COMMIT")
@@ -331,6 +332,18 @@ class SqliteLedger:
         self._commits += 1
         if self._commits >= _CHECKPOINT and not self._one_at_a_time.locked:
             self._syncing = self.sync().addErrback(self._not_synced)
+
+    def _begin(self) -> None:
+        # SQLite itself looks ever more seldom, and comes away empty when others are busy.
+        for _ in range(self._busy_ms):
+            try:
+                self._cursor.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # of any kind
+                    raise
+            else:
+                return
+        self._cursor.execute("BEGIN IMMEDIATE")
 
     def _not_synced(self, failure: object) -> None:
         _log.warn("the ledger could not be synced: {failure}", failure=failure)

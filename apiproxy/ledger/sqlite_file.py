@@ -8,9 +8,11 @@ waiting; only if the log has grown very long, because there was no moment withou
 are the writers kept waiting for once, so that it begins anew.
 """
 
+import fcntl
 import os
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from apiproxy.policy.ledger import LedgerUnavailable
@@ -61,16 +63,32 @@ def opened(path: Path, busy_ms: int) -> sqlite3.Connection:
         LedgerUnavailable: it cannot be opened, is not a ledger, or a later version's.
     """
     try:
-        connection = _connected(path)
-        try:
-            _prepare(connection)
-            connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
-        except BaseException:
-            connection.close()
-            raise
+        with _alone(path):
+            connection = _connected(path)
+            try:
+                _prepare(connection)
+                connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
+            except BaseException:
+                connection.close()
+                raise
     except (sqlite3.Error, OSError) as error:
         raise LedgerUnavailable(f"{path}: {error}") from error
     return connection
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """No other process opens the file meanwhile.
+
+    While one changes a new file to have a log, others that want to are not made to wait by
+    SQLite, but fail.
+    """
+    fd = os.open(f"{path}-opening", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _connected(path: Path) -> sqlite3.Connection:

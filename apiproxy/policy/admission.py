@@ -120,6 +120,7 @@ class Admission:
         if budgets.misses is not None:
             yield Entry(_streak(provider, model), "misses", 0, budgets.misses)
         yield Entry(f"provider:{provider}", "denied", 0, budgets.denied)
+        yield Entry(own, "denied", 0)
         yield Entry(own, "money", amounts["money"], budgets.money_cap)
         others = [f"provider:{provider}"]
         others += [f"model:{_account(model)}"] if model else []
@@ -186,14 +187,19 @@ class Admission:
             tier="" if quote is None else quote.tier(usage.all_input),
         )
 
-    def failed(self, provider: str, status: int) -> tuple[Entry, ...]:
+    def failed(
+        self, provider: str, status: int, run: str | None = None
+    ) -> tuple[Entry, ...]:
         """What is written down, by ``Ledger.add``, of an answer of the provider itself.
 
-        A 403 of the egress proxy, or one of our own, is none.
+        A 403 of the egress proxy, or one of our own, is none. What a provider denies counts
+        against the cap of its own account, until a success; on the account of the run, if
+        that is given, all of it stays to be seen.
         """
         if status not in (401, 403):
             return ()
-        return (Entry(f"provider:{provider}", "denied", 1, self._budgets.denied),)
+        own = Entry(f"provider:{provider}", "denied", 1, self._budgets.denied)
+        return (own,) if run is None else (own, Entry(f"run:{run}", "denied", 1))
 
     def _usage(
         self, record: Record, demand: Demand, *, succeeded: bool

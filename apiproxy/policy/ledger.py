@@ -105,7 +105,9 @@ class Ledger(Protocol):
     """Where it is all written down.
 
     Every method is atomic, also against other processes that share the ledger, and raises
-    ``LedgerUnavailable`` (or fails with it) when it cannot be done.
+    ``LedgerUnavailable`` (or fails with it) when it cannot be done. A ledger on another
+    machine may then do it later; to do it once more changes nothing (but for ``add``, which
+    must not be repeated by the caller).
     """
 
     def reserve(self, claim: Claim) -> Later[Shortage | None]:

@@ -141,6 +141,7 @@ class Pricing:
 
     Attributes:
         overlay: prices that go before those we know.
+        file: path of the file from which some of them are; None for none.
         default: for models whose price nobody knows; None for none.
         unknown: what becomes of such models; None for what fits: they are refused where a
             budget of money is set and ``default`` is not, cost ``default`` where that is
@@ -148,6 +149,7 @@ class Pricing:
     """
 
     overlay: Overlay = NO_PRICES
+    file: str | None = None
     default: Price | None = None
     unknown: Unknown | None = None
 

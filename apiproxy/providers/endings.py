@@ -6,10 +6,11 @@ whole answer to some client. So each ending here is what the dialect's SDKs rais
 ===========  =============================================================================
 dialect      what is sent
 ===========  =============================================================================
-chat         a chunk with ``error``, and no ``[DONE]``
+chat         a chunk with ``error``, and ``[DONE]``
 Responses    ``response.failed``, at which Codex stops, and an event ``error`` with an
              ``error`` in it, at which the SDKs raise
-Messages     an event ``error``
+Messages     the end of the content block under way, for which Claude Code waits, and an
+             event ``error``
 Gemini       an event with ``error`` in it
 Bedrock      a message of the type ``exception``
 WebSocket    an event ``error``; before it, for a response under way, its end as failed
@@ -39,8 +40,9 @@ _OPENAI = OpenAIDialect()
 _ANTHROPIC = AnthropicDialect()
 _GEMINI = GeminiDialect()
 
-_QUOTA = "insufficient_quota"
-"""The code at which Codex gives up at once; at most others it tries again."""
+_FINAL = "invalid_prompt"
+"""The code at which all clients give up at once and show our message; at most others Codex
+and Copilot try again, and at ``insufficient_quota`` Codex shows a message of its own."""
 
 _MAX_REASON = 123
 """Bytes of a reason in a Close frame (RFC 6455, section 5.5)."""
@@ -64,7 +66,9 @@ def stream_ending(
         The last bytes of the body, in the form of the stream so far.
     """
     if shape == "messages":
-        return _event(_ANTHROPIC.render(error, request_id), b"error")
+        return _block_end(record) + _event(
+            _ANTHROPIC.render(error, request_id), b"error"
+        )
     if shape == "gemini":
         return b"data: " + _GEMINI.render(error, request_id) + b"\r\n\r\n"
     if shape == "responses":
@@ -72,7 +76,7 @@ def stream_ending(
         return _event(failed, b"response.failed") + _event(told, b"error")
     if shape in ("converse", "invoke"):
         return _exception(error)
-    return _event(_OPENAI.render(error, request_id))
+    return _event(_OPENAI.render(error, request_id)) + _event(b"[DONE]")
 
 
 def socket_refusal(
@@ -98,6 +102,14 @@ def live_close(error: ProxyError) -> tuple[int, bytes]:
     """Code and reason of the Close frame that ends Gemini Live, which has no errors."""
     reason = f"{error.code}: {error.message}".encode()[:_MAX_REASON]
     return 1008, reason.decode("utf-8", "ignore").encode()
+
+
+def _block_end(record: Record | None) -> bytes:
+    """The end of the content block under way, if there is one."""
+    if record is None or record.block is None:
+        return b""
+    stop = {"type": "content_block_stop", "index": record.block}
+    return _event(msgspec.json.encode(stop), b"content_block_stop")
 
 
 def _event(data: bytes, name: bytes = b"") -> bytes:
@@ -131,7 +143,7 @@ def _told(
 def _failed(error: ProxyError, record: Record | None) -> bytes:
     """The event ``response.failed``."""
     record = record or Record()
-    code = "server_error" if error.retriable else _QUOTA
+    code = "server_error" if error.retriable else _FINAL
     told: dict[str, Any] = {
         "type": "response.failed",
         "sequence_number": 0,

@@ -336,6 +336,9 @@ _WHAT_IS_SAID = (
     ),
 )
 
+PARTS = {"queue": "places", "weights": "weighing"}
+"""Parts of ``Rules`` that are not called like their section of the settings."""
+
 POLICY = (*_HOW_OFTEN, *_HOW_MUCH, *_WHICH, *_WHAT_IS_SAID)
 
 Section = Mapping[str, Any]  # Any: each attribute gives its value a type back
@@ -352,7 +355,6 @@ def rules_of(
         warn: told of what has no effect.
     """
     pricing = dict(sections["pricing"])
-    pricing.pop("file")
     own: Overlay = pricing.pop("overlay")
     for model in own.faults:
         warn(f"APIPROXY_PRICES: the cost of {model} cannot be read")

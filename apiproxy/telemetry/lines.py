@@ -29,6 +29,7 @@ _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 # JSON escapes the C0 controls. These others can also move a terminal's cursor or turn the
 # direction of a line around.
+_DELETE = 0x7F
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -122,7 +123,7 @@ class LineLog:
     def _send(self, line: bytes) -> None:
         if self._redaction is not None:
             line = self._redaction.clean(line)
-        if b"\x7f" in line or not line.isascii():
+        if _DELETE in line or not line.isascii():
             line = _UNSAFE.sub(_escape, line.decode()).encode()
         self._write(line + b"\n")
 

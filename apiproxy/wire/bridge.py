@@ -75,7 +75,7 @@ class End(Protocol):
             mask: makes the mask of a frame of ours toward this side.
             lost: told when the connection is gone.
         """
-        self.scanner = FrameScanner(limit, self._is_our_pong)
+        self.scanner = FrameScanner(limit)
         self.heard = 0
         self.passed = 0
         self.full = False
@@ -90,7 +90,6 @@ class End(Protocol):
         self._hanging_up = False
         self._silence = Stall()
         self._pinged = 0
-        self._awaited: bytes | None = None
 
     def join(self, line: Transport, other: "End", too_big: Callable[[], None]) -> None:
         """Take the connection, and hand what comes on it to ``other``."""
@@ -134,6 +133,8 @@ class End(Protocol):
         """This side is gone."""
         self.gone = True
         self._lost()
+        # Whoever knows itself through us would live on until garbage is collected.
+        del self._lost, self._too_big, self.other
 
     def pauseProducing(self) -> None:
         """This side is full; the other must wait."""
@@ -164,9 +165,6 @@ class End(Protocol):
 
     # What we say of our own accord.
 
-    def _is_our_pong(self, payload: bytes) -> bool:
-        return self._awaited is not None and payload == self._awaited
-
     def silent_seconds(self, now: float) -> float:
         """For how long nothing has come from here."""
         return self._silence.seconds(self.heard, now)
@@ -178,8 +176,8 @@ class End(Protocol):
             self._pinged = 0
         elif due > self._pinged and self.other.scanner.at_boundary:
             self._pinged = due
-            self._awaited = b"apiproxy-%d" % self.heard
-            self.write(control_frame(PING, self._awaited, self._mask()))
+            ours = self.scanner.awaited = b"apiproxy-%d" % self.heard
+            self.write(control_frame(PING, ours, self._mask()))
 
     def close(self, code: int, reason: bytes) -> None:
         """Say why, if that can be said here, and hang up."""

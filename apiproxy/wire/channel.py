@@ -202,7 +202,8 @@ class AgentChannel(Protocol):
             self._fail(InternalError())
         finally:
             self._advancing = False
-        self._regulate()
+        if self._buffer or not self._reading:
+            self._regulate()
 
     def _step(self) -> bool:
         """One step; False when more bytes or another event are needed."""
@@ -235,7 +236,6 @@ class AgentChannel(Protocol):
         self.body_left = length
         self._chunked = ChunkedReader(extensions=False) if length == CHUNKED else None
         self.request = AgentRequest(self, head, fields, special, length)
-        self._since = self._seconds()
         self._site.serve(self.request)
         return True
 
@@ -309,7 +309,7 @@ class AgentChannel(Protocol):
                 self.request = request  # its body is thrown away as it comes
             if self._buffer:
                 self._advance()
-            else:
+            elif not self._reading:
                 self._regulate()
 
     def answer_unparsed(self, status: int, fields: Fields, body: bytes) -> None:
@@ -365,7 +365,9 @@ class AgentChannel(Protocol):
             The connection, and the bytes that came behind the request.
         """
         self._site.channel_given(self)
-        self.request = None
+        request, self.request = self.request, None
+        if request is not None:
+            request.server = None  # so that nothing lives on
         rest, self._buffer = self._buffer, b""
         line = self._line
         line.unregisterProducer()

@@ -16,13 +16,19 @@ from twisted.internet.error import (
     TimeoutError as DialTimeout,
 )
 from twisted.internet.interfaces import (
+    IConnector,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
     ITransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import (
+    ClientFactory,
+    Factory,
+    Protocol,
+    connectionDone,
+)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -46,9 +52,9 @@ def tcp(
         seconds: how long the dial may take, the search for the name included.
     """
     if isIPAddress(host):
-        return TCP4ClientEndpoint(reactor, host, port, timeout=seconds)
+        return _Loose(TCP4ClientEndpoint(reactor, host, port, timeout=seconds))
     by_name = HostnameEndpoint(reactor, host.encode("ascii"), port, timeout=seconds)
-    return _Within(by_name, seconds, reactor)
+    return _Loose(_Within(by_name, seconds, reactor))
 
 
 def within(seconds: float, clock: IReactorTime, waiting: Deferred[T]) -> Deferred[T]:
@@ -79,6 +85,41 @@ class _Within:
         """Connect in time, or not at all."""
         dial = self._endpoint.connect(protocolFactory)
         return within(self._seconds, self._clock, dial)
+
+
+@implementer(IStreamClientEndpoint)
+class _Loose:
+    """An endpoint whose connections are freed as soon as they have ended.
+
+    With Twisted's, a connection and its connector know each other for ever, and so do the
+    connector and its factory. What such a ring holds waits for the garbage collector, and
+    ours waited long: until then it lay scattered over the memory that was freed around it,
+    which grew and grew.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect as the endpoint below does."""
+        return self._endpoint.connect(protocolFactory).addCallback(_loosen)
+
+
+class _Loosening(ClientFactory):
+    """Takes the place of the factory that has built its one protocol."""
+
+    def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
+        connector.transport = None  # type: ignore[attr-defined]
+
+
+_LOOSENING = _Loosening()
+
+
+def _loosen(protocol: IProtocol) -> IProtocol:
+    connector = getattr(protocol.transport, "connector", None)  # type: ignore[attr-defined]
+    if connector is not None:
+        connector.factory = _LOOSENING
+    return protocol
 
 
 class _TunnelOpener(Protocol):

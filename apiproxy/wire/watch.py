@@ -9,6 +9,7 @@ A deadline is therefore kept to within a tick; nothing is done per chunk.
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import Struct
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -26,14 +27,11 @@ class Watched(Protocol):
         """
 
 
-class Stall:
+class Stall(Struct):
     """Tells for how long a figure has not moved."""
 
-    __slots__ = ("_figure", "_since")
-
-    def __init__(self) -> None:
-        self._figure: object = None
-        self._since = 0.0
+    _figure: object = None
+    _since: float = 0.0
 
     def seconds(self, figure: object, now: float) -> float:
         """For how long ``figure`` has been what it is, in ticks."""

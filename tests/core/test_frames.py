@@ -31,7 +31,9 @@ NEXT = frame(TEXT, b"next")
 
 def scanner(limit: int = LIMIT) -> FrameScanner:
     """A scanner that takes out pongs with the payload ``OURS``."""
-    return FrameScanner(limit, lambda payload: payload == OURS)
+    scanner = FrameScanner(limit)
+    scanner.awaited = OURS
+    return scanner
 
 
 def scan(scan: FrameScanner, *pieces: bytes) -> bytes:
@@ -203,21 +205,13 @@ class PongTests(SynchronousTestCase):
         out = scan(scanned, first + frame(PONG, OURS, mask=MASK) + last)
         self.assertEqual((out, scanned.messages), (first + last, 1))
 
-    def test_every_pong_is_told_once_and_unmasked(self) -> None:
-        """Whoever awaits a pong is asked about whole payloads only."""
-        told: list[bytes] = []
-
-        def swallow(payload: bytes) -> bool:
-            told.append(payload)
-            return False
-
-        data = frame(PONG, b"a" * 125, mask=MASK) + frame(PONG) + frame(PONG, b"b")
-        for i in range(len(data)):
-            FrameScanner(LIMIT, swallow).feed(data[:i])
-        told.clear()
-        passing = FrameScanner(LIMIT, swallow)
-        scan(passing, *(data[i : i + 1] for i in range(len(data))))
-        self.assertEqual(told, [b"a" * 125, b"", b"b"])
+    def test_a_pong_is_ours_by_all_its_payload(self) -> None:
+        """Unmasked, and wherever it is cut; none is while none is awaited."""
+        others = frame(PONG, OURS[:-1]) + frame(PONG) + frame(PONG, OURS + b"0")
+        data = others + frame(PONG, OURS, mask=MASK) + NEXT
+        pieces = [data[i : i + 1] for i in range(len(data))]
+        self.assertEqual(scan(scanner(), *pieces), others + NEXT)
+        self.assertEqual(scan(FrameScanner(LIMIT), *pieces), data)
 
     def test_pong_that_is_too_long_is_never_ours(self) -> None:
         """However it is cut, one that only begins like ours passes whole."""
@@ -311,7 +305,7 @@ class CutTests(SynchronousTestCase):
         whole = bytes((0x82, 60)) + bytes(60)
         stray = bytes((0x80, 60)) + bytes(60)
         for cut in (len(whole), len(whole) - 1):
-            scanner = FrameScanner(100, lambda payload: False)
+            scanner = FrameScanner(100)
             scanner.feed(whole[:cut])
             scanner.feed(whole[cut:] + stray)
             self.assertEqual(scanner.frames, 2)

@@ -103,10 +103,9 @@ class Scene:
             self._log.fileno(), Clock(), now=time.time, batch=1 << 20
         )
         self._port = self.loop.reactor.listenTCP(0, self._site(), interface="127.0.0.1")
-        self.agent = socket.create_connection(("127.0.0.1", self._port.getHost().port))
-        self.agent.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.agent.setblocking(False)
+        self.agent: socket.socket
         self.provider: Provider
+        self.arrive()
 
     def _site(self) -> object:
         environ = {
@@ -122,6 +121,21 @@ class Scene:
         log = LineLog(self._sink.write, level="info", now=time.time)
         self.proxy = Proxy(settings, self.loop.reactor, log, tick=NEVER)
         return self.proxy.sites["openai"]
+
+    def arrive(self) -> None:
+        """An agent connects."""
+        self.agent = socket.create_connection(("127.0.0.1", self._port.getHost().port))
+        self.agent.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.agent.setblocking(False)
+
+    def leave(self) -> None:
+        """The agent hangs up, the provider hangs up, and apiproxy has noticed."""
+        site = self.proxy.sites["openai"]
+        pool = site.route.pool
+        self.agent.close()
+        self.loop.until(lambda: site.empty, uncounted)
+        self.provider.close()
+        self.loop.until(lambda: pool.idle + pool.busy == 0, uncounted)
 
     def accept(self) -> None:
         """Take the tunnel that apiproxy opens."""

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable
 from itertools import count
+from threading import Thread
 from typing import Any, cast
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
-from twisted.internet.threads import blockingCallFromThread, deferToThread
+from twisted.internet.threads import blockingCallFromThread
 from twisted.python.failure import Failure
 
 import apiproxy.ledger.redis as module
@@ -65,6 +66,21 @@ class RedisSuite(LedgerSuite):
             await ledger._line.stop()
 
         return self.ended(story)
+
+    def in_thread(self, work: Callable[[], None]) -> Deferred[None]:
+        """Do something in a thread that does not keep the process from ending."""
+        done: Deferred[None] = Deferred()
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException:
+                self.threads.callFromThread(done.errback, Failure())
+            else:
+                self.threads.callFromThread(done.callback, None)
+
+        Thread(target=run, daemon=True).start()
+        return done
 
     def waited(self, work: Callable[..., Any], *args: object) -> Any:
         """Do something on the reactor's thread, from another one."""
@@ -132,8 +148,13 @@ class RedisLedgerTests(CommonTests, RedisSuite):
             pass
 
         Machine.begin = staticmethod(begin)
-        few = settings(STEADY, max_examples=25, stateful_step_count=25)
-        await deferToThread(run_state_machine_as_test, Machine, settings=few)
+        few = settings(
+            STEADY,
+            max_examples=25,
+            stateful_step_count=25,
+            phases=(Phase.generate,),  # to find the shortest failure takes minutes
+        )
+        await self.in_thread(lambda: run_state_machine_as_test(Machine, settings=few))
 
     async def test_claims_of_a_replica_that_is_gone_are_counted_as_set_aside(
         self,

@@ -194,6 +194,9 @@ class SqliteLedgerTests(CommonTests, SqliteSuite):
         ):
             with self.assertRaises(LedgerUnavailable):
                 attempt()
+        ledger._busy_ms = 3
+        with self.assertRaises(LedgerUnavailable):
+            ledger.release("a")
         self.clock.advance(10)  # the look for others fails as well, and is said
         other.execute("ROLLBACK")
         await self.run_has(ledger, 0, 40)

@@ -12,10 +12,32 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.ledger import sqlite_file
 from apiproxy.ledger.sqlite_file import Checkpoints, opened
 from apiproxy.policy.ledger import LedgerUnavailable
+from tests.kit.running import ROOT
 
 LOCK = """
 import fcntl, sys
 fcntl.lockf(open(sys.argv[1], "r+b"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
+
+
+TOGETHER = """
+import os, sys
+from pathlib import Path
+from apiproxy.ledger.sqlite_file import opened
+for number in range(30):
+    go, told = os.pipe()
+    children = []
+    for _ in range(3):
+        children.append(os.fork())
+        if not children[-1]:
+            os.close(told)
+            os.read(go, 1)
+            opened(Path(sys.argv[1]) / f"{number}.sqlite", 0)
+            os._exit(0)
+    os.close(told)
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+    os.close(go)
 """
 
 
@@ -45,6 +67,17 @@ class OpeningTests(FileSuite):
         self.write(self.connection(), 3)
         found = self.connection().execute("SELECT count(*) FROM over").fetchone()
         self.assertEqual(found, (3,))
+
+    def test_several_can_open_a_new_file_at_once(self) -> None:
+        """As the workers of one service do when it is started."""
+        ran = subprocess.run(
+            [sys.executable, "-c", TOGETHER, str(self.path.parent)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual((ran.returncode, ran.stderr), (0, ""))
 
     def test_opening_does_not_drop_the_locks_of_this_process(self) -> None:
         """Else another process could take the database away under us."""

@@ -62,7 +62,7 @@ class ClaimTests(AdmissionCase):
             "money": 1000 * 2500 + 100 * 10_000,
             "runs": 1,
         }
-        self.assertEqual(amounts(claim.entries), expected)
+        self.assertEqual(amounts(claim.entries), {**expected, "denied": 0})
         for account in ("provider:openai", "model:gpt-4o", "caller:ann"):
             found = amounts(claim.entries, account)
             self.assertEqual({key: found[key] for key in expected}, expected)
@@ -279,6 +279,9 @@ class DenialTests(AdmissionCase):
                 (Entry("provider:openai", "denied", 1, 2),),
             )
         self.assertEqual(admission.failed("openai", 429), ())
+        self.assertEqual(
+            admission.failed("openai", 401, "r")[1], Entry("run:r", "denied", 1)
+        )
 
     def test_a_success_forgives(self) -> None:
         """If that is configured, and if anything was to be forgiven."""

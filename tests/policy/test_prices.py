@@ -1,6 +1,12 @@
 """Tests of ``apiproxy.policy.prices``."""
 
-from twisted.trial.unittest import SynchronousTestCase
+import math
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from genai_prices import Usage as TheirUsage, calc_price
+from genai_prices.data import providers
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from apiproxy.core.usage import Usage
 from apiproxy.policy.catalogue import Step
@@ -10,6 +16,9 @@ from apiproxy.policy.rules import Pricing, Unknown
 from apiproxy.policy.tariff import Price
 
 TODAY = "2026-11-23"
+OURS = {"google": "gemini", "github-copilot": "copilot", "aws": "bedrock"}
+"""What we call providers that have another name there."""
+
 OWN = read_overlay(
     '{"openai":{"models":{"gpt-4o":{"cost":{"input":1e-6,"output":1e-6}}}}}'
 )
@@ -101,6 +110,47 @@ class QuoteTests(PricesCase):
         fast = prices.quote("openai", "gpt-4.1", "priority")
         assert plain is not None and fast is not None
         self.assertGreater(fast.price(1).input, plain.price(1).input)
+
+
+class AgreementTests(PricesCase):
+    def test_it_says_what_genai_prices_says(self) -> None:
+        """Of every model, for short and long contexts; by the request nobody pays here."""
+        prices, file = self.prices(), self.prices().catalogue.file
+        if file.version != version("genai-prices"):
+            raise SkipTest(f"prices are of {file.version}: make prices")
+        checked = 0
+        for provider in providers:
+            ours = OURS.get(provider.id, provider.id)
+            for model in provider.models if provider.id != "perplexity" else ():
+                for input in (1000, 300_000):
+                    theirs = self.theirs(provider.id, model.id, input)
+                    if theirs is None:
+                        continue
+                    quote = prices.quote(ours, model.id)
+                    total = 0
+                    if quote is not None:
+                        usage = Usage(input=input, cached=300, output=200)
+                        total = quote.bill(usage).total
+                    checked += 1
+                    off = abs(total - theirs)  # they have prices with more decimals
+                    self.assertLessEqual(off, 2, (provider.id, model.id, input))
+        self.assertGreater(checked, 4000)
+
+    def theirs(self, provider: str, model: str, input: int) -> int | None:
+        """Billionths of a dollar, rounded up; None if they do not know either."""
+        usage = TheirUsage(
+            input_tokens=input + 300, cache_read_tokens=300, output_tokens=200
+        )
+        try:
+            price = calc_price(
+                usage,
+                model,
+                provider_id=provider,
+                genai_request_timestamp=datetime(2026, 11, 23, 2, tzinfo=UTC),
+            )
+        except (LookupError, ValueError):
+            return None
+        return math.ceil(price.total_price * 10**9)
 
 
 class UnknownTests(PricesCase):

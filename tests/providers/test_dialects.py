@@ -142,18 +142,27 @@ class DialectTests(SynchronousTestCase):
                 )
 
 
-def answering(dialect: str, error: ProxyError) -> httpx2.Client:
-    """An HTTP client to which everything is answered with this error."""
+def answering(
+    dialect: str, error: ProxyError, asked: list[httpx2.Request] | None = None
+) -> httpx2.Client:
+    """An HTTP client to which everything is answered with this error.
+
+    Args:
+        dialect: in which it is said.
+        error: what is answered.
+        asked: gets all requests.
+    """
     body = DIALECTS[dialect].render(error, "id-1")
-    return httpx2.Client(
-        transport=httpx2.MockTransport(
-            lambda request: httpx2.Response(
-                error.status,
-                content=body,
-                headers={"content-type": "application/json"},
-            )
-        )
-    )
+    headers = {"content-type": "application/json"}
+    if not error.retriable:
+        headers["x-should-retry"] = "false"
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if asked is not None:
+            asked.append(request)
+        return httpx2.Response(error.status, content=body, headers=headers)
+
+    return httpx2.Client(transport=httpx2.MockTransport(answer))
 
 
 class SdkTests(SynchronousTestCase):
@@ -171,6 +180,24 @@ class SdkTests(SynchronousTestCase):
                 raised = self.assertRaises(kind, client.models.list)
             self.assertEqual(raised.code, error.code)
             self.assertIn(error.message, str(raised))
+
+    def test_sdks_send_nothing_more_after_a_terminal_refusal(self) -> None:
+        """However often they would try again."""
+        for kind in errors.PolicyRefusal.__subclasses__():
+            if kind.retriable:
+                continue
+            asked: list[httpx2.Request] = []
+            with answering("openai", kind(), asked) as http:
+                openai_client = openai.OpenAI(
+                    api_key="x", base_url="http://x/v1", max_retries=5, http_client=http
+                )
+                self.assertRaises(openai.APIStatusError, openai_client.models.list)
+            with answering("anthropic", kind(), asked) as http:
+                client = anthropic.Anthropic(
+                    api_key="x", base_url="http://x", max_retries=5, http_client=http
+                )
+                self.assertRaises(anthropic.APIStatusError, client.models.list)
+            self.assertEqual(len(asked), 2, kind)
 
     def test_anthropic_sdk_raises_its_typed_errors(self) -> None:
         """The exception has the SDK's type and our message."""

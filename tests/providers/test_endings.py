@@ -145,7 +145,7 @@ class StreamTests(SynchronousTestCase):
     def test_codex_is_told_whether_to_try_again(self) -> None:
         """It gives up at this code and at few others."""
         for error, code in (
-            (ERROR, b"insufficient_quota"),
+            (ERROR, b"invalid_prompt"),
             (Overloaded(), b"server_error"),
         ):
             self.assertIn(b'"code":"' + code, stream_ending("responses", error, "r1"))

@@ -110,6 +110,10 @@ class Reading:
             self.deltas += 1
             self._heard += said
             self._size += size
+        if event.type == "content_block_start":
+            self.record.block = event.index
+        elif event.type == "content_block_stop":
+            self.record.block = None
         if isinstance(event.response, Response):
             self._take_response(event.response)
         if isinstance(event.message, Message):
@@ -142,6 +146,7 @@ class Reading:
         Returns:
             The record, with figures: told ones, or estimated ones.
         """
+        self.record.block = None
         record = self.speak()
         ended = record.state != "open"
         stopped = ended or bool(record.stop)

@@ -269,6 +269,7 @@ class Event(Shape):
     stream_id: str | None = None
     event_id: str | None = None
     item_id: str | None = None
+    index: int | None = None
     session: Session | None = None
     candidates: list[Candidate] | None = None
     usage_metadata: Metadata | None = field(default=None, name="usageMetadata")
