@@ -124,6 +124,8 @@ class Options(usage.Options):
             notify=notifier(os.environ.get("NOTIFY_SOCKET")),
             dropped=self._dropped,
             give_up=process.give_up,
+            end=process.end,
+            reread=process.reload,
         )
 
     def front(self, process: Process) -> Served:

@@ -13,7 +13,9 @@ from tests.kit.squid import Squid
 from tests.squid.proxy import HOSTS, PROVIDERS, SquidCase, about, hold
 
 
-class SignalTests(SquidCase):
+class ProcessCase(SquidCase):
+    """A test of the service as a process."""
+
     async def service(self, **environ: str) -> Service:
         """The service as a process, between Squid and the agents."""
         await self.stage_provider()
@@ -54,6 +56,8 @@ class SignalTests(SquidCase):
         while service.out.count(b'"shutdown"') < count:
             await service.changed()
 
+
+class SignalTests(ProcessCase):
     async def test_sigterm_lets_streams_end(self) -> None:
         """What is under way ends whole; nothing new is taken; the exit code is 0."""
         service = await self.service(APIPROXY_GRACE_SECONDS="60")

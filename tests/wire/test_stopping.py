@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from apiproxy.bookkeeping import Bookkeeping
 from apiproxy.core.chunked import LAST_CHUNK
-from apiproxy.core.errors import StoppedByOperator
+from apiproxy.core.errors import Stopped
 from apiproxy.core.stopping import StopOrder
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.lines import LineLog
@@ -41,7 +41,7 @@ class StoppingCase(BenchCase):
 
     def stop(self, what: Any = "all", name: str = "") -> int:
         order = StopOrder(what, name)
-        return self.stopping.stop(order.matches, StoppedByOperator())
+        return self.stopping.stop(order.matches, Stopped())
 
     def streaming(self, bench: Bench, *data: bytes) -> tuple[Agent, Upstream]:
         """A chat whose answer has come so far."""
@@ -54,7 +54,7 @@ class StoppingCase(BenchCase):
     def assert_told(self, agent: Agent, bench: Bench) -> None:
         """The stream has ended whole, with the error in an event."""
         self.assertTrue(agent.received.endswith(LAST_CHUNK))
-        last = agent.received.split(b"data: ")[-1]
+        last = agent.received.rpartition(b'"delta"')[2]
         self.assertIn(b'"code":"stopped_by_operator"', last)
         self.assertEqual(agent.state, "open")
         self.assertEqual(bench.told[-1], "closed 200 stopped_by_operator")
