@@ -155,7 +155,7 @@ class Bookkeeping:
 
     def _rates(self, settings: Settings) -> RateLimits:
         common = self._common
-        return RateLimits(
+        rates = RateLimits(
             settings.rules.rates,
             self._figures,
             self._providers,
@@ -163,6 +163,8 @@ class Bookkeeping:
             worker=common.worker,
             workers=common.workers,
         )
+        rates.mend()
+        return rates
 
     def _place_queue(self, settings: Settings) -> PlaceQueue:
         common = self._common

@@ -98,6 +98,8 @@ class ControlTests(ProcessCase):
         state = await self.told("GET", "/state")
         self.assertEqual((state["exchanges"], state["run"]), ([], "r1"))
         self.assertEqual(state["settings"]["run_id"], "r1")
+        while service.out.count(b'"event":"control"') < 2:
+            await service.changed()
         lines = [line for line in service.lines if line["event"] == "control"]
         self.assertEqual([line["stopped"] for line in lines], [0, 8])
 

@@ -10,7 +10,7 @@ from tests.kit.line import Gate, Gone
 from tests.kit.provider import by_hand, echo, events, websocket
 from tests.kit.running import Program, Service
 from tests.kit.squid import Squid
-from tests.squid.proxy import HOSTS, PROVIDERS, SquidCase, about, hold
+from tests.squid.proxy import HOSTS, OUTCOMES, PROVIDERS, SquidCase, about, hold
 
 
 class ProcessCase(SquidCase):
@@ -96,7 +96,7 @@ class SignalTests(ProcessCase):
         self.assertEqual(
             (last["event"], last["message"]), ("shutdown", "all exchanges ended")
         )
-        outcomes = [line for line in service.lines if "duration_ms" in line]
+        outcomes = [line for line in service.lines if line["event"] in OUTCOMES]
         self.assertEqual(len(outcomes), 2 * len(PROVIDERS))
         self.assertEqual({line.get("error") for line in outcomes}, {None})
         self.assertEqual(bytes(service.err), b"")

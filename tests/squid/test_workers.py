@@ -5,7 +5,7 @@ from tests.kit.frames import CLOSE, TEXT, close_payload
 from tests.kit.provider import answer_json, websocket
 from tests.kit.running import Service
 from tests.kit.squid import Squid
-from tests.squid import test_process
+from tests.squid import test_control, test_process
 from tests.squid.proxy import HOSTS, OPENAI, PROVIDERS
 
 
@@ -69,3 +69,10 @@ class WorkersSignalTests(test_process.SignalTests):
             if line["event"] == "key_validation"
         ]
         self.assertEqual(sorted(tried), sorted(known.name for known in PROVIDERS))
+
+
+class WorkersControlTests(test_control.ControlTests):
+    """All that an operator sees and does with one process holds for two workers."""
+
+    async def service(self, **environ: str) -> Service:
+        return await super().service(APIPROXY_WORKERS="2", **environ)

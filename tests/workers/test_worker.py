@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.config import ConfigurationError, Origin, Settings
+from apiproxy.policy.rate import RateLimits
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
@@ -34,7 +35,7 @@ class WorkerCase(SynchronousTestCase):
         self.reactor = FakeReactor()
         self.lines: list[bytes] = []
         self.ended = 0
-        self.shares = Shares.make(2)
+        self.shares = Shares.make(2, RateLimits.size(6, 2))
         self.problems: list[str] = []
         self.next_settings = settings()
         outlet, self.inlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
