@@ -127,7 +127,8 @@ class Accounts:
         claim = passage.claim
         if claim is not None:
             self._write(lambda: self.ledger.release(claim.id))
-        denied = self._admission.failed(passage.exchange.provider, status)
+        provider = passage.exchange.provider
+        denied = self._admission.failed(provider, status, run=self.run)
         if denied:
             self._write(lambda: self.ledger.add(denied))
 

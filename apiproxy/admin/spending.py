@@ -61,6 +61,7 @@ def spending(
     """
     account = f"run:{run}"
     mine = {one.measure: one for one in standings if one.account == account}
+    mine |= _longest_streak(standings)
     caps = {
         measure: one.cap
         for measure, one in mine.items()
@@ -149,6 +150,13 @@ class _Figures:
 
 def _share(part: float, whole: float) -> float:
     return round(100 * part / whole, 2) if whole else 100.0
+
+
+def _longest_streak(standings: Sequence[Standing]) -> dict[str, Standing]:
+    """Misses are counted for each model; the longest streak is what is told of a run."""
+    streaks = [one for one in standings if one.measure == "misses"]
+    longest = max(streaks, key=lambda one: one.spent, default=None)
+    return {} if longest is None else {"misses": longest}
 
 
 def _by_model(standings: Sequence[Standing]) -> Mapping[str, object]:

@@ -19,15 +19,15 @@
     │   ├── Stopped                   400  stopped_by_operator
     │   └── InternalError             500  internal_error
     ├── PolicyRefusal                 a rule or a budget that was set here says no
-    │   ├── TokensExceeded            403  effective_tokens_limit_exceeded
-    │   ├── RunsExceeded              403  max_runs_exceeded
-    │   ├── MissesExceeded            403  max_cache_misses_exceeded
-    │   ├── DenialsExceeded           403  permission_denied_limit_exceeded
-    │   ├── CreditsExceeded           403  ai_credits_limit_exceeded
+    │   ├── TokensExceeded            400  effective_tokens_limit_exceeded
+    │   ├── RunsExceeded              400  max_runs_exceeded
+    │   ├── MissesExceeded            400  max_cache_misses_exceeded
+    │   ├── DenialsExceeded           400  permission_denied_limit_exceeded
+    │   ├── CreditsExceeded           400  ai_credits_limit_exceeded
     │   ├── MultiplierExceeded        400  model_multiplier_cap_exceeded
     │   ├── MultiplierUnknown         400  model_multiplier_cap_unverifiable
     │   ├── ModelRetired              400  retired_model
-    │   ├── ModelRefused              403  model_policy_violation
+    │   ├── ModelRefused              400  model_policy_violation
     │   ├── PriceUnknown              400  unknown_model_ai_credits
     │   ├── BodyUnreadable            400  body_unreadable
     │   ├── RateLimited               429  rate_limited

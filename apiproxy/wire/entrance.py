@@ -106,7 +106,9 @@ class Entrance:
     # What comes of it.
 
     def _may_pass(self, entered: Entered) -> None:
-        self._give_back()
+        size, self._size = self._size, 0
+        entered.passage.own(lambda: self._metering.held.give(size))
+        self._body = []
         self._relay.start_whole(entered.body, entered.passage)
 
     def _may_not(self, failure: Failure) -> None:

@@ -71,6 +71,7 @@ class Metering:
     """Rules, queue and ledger of one process.
 
     Attributes:
+        cuts: whether a response that crosses a cap is ended in the middle.
         rates: how often each provider may be asked.
         held: memory for the bodies of requests that are not on their way yet.
     """
@@ -103,7 +104,7 @@ class Metering:
             held: bytes of bodies that may be held at once.
             open_without_ledger: whether requests pass while the ledger is away.
         """
-        self._rules = rules
+        self._sees_requests = rules.sees_requests or places.limited
         self._admission = admission
         self._editor = editor
         self._accounts = accounts
@@ -112,22 +113,23 @@ class Metering:
         self._new_id = new_id
         self._open = open_without_ledger
         self._calls: Memo[Call | None] = Memo(lambda path: read_call(b"POST", path))
+        self.cuts = rules.budgets.cut_off
         self.rates = rates
         self.held = ReplayBudget(held)
 
     @property
     def gates(self) -> bool:
         """Whether a rule has to see a request before any of it leaves."""
-        return (
-            self._rules.sees_requests or self._accounts.capped or self._places.limited
-        )
-
-    @property
-    def cuts(self) -> bool:
-        """Whether a response that crosses a cap is ended in the middle."""
-        return self._rules.budgets.cut_off
+        return self._sees_requests or self._accounts.capped
 
     # The way in.
+
+    def asks(self, ask: Ask) -> bool:
+        """Whether a request makes a model work."""
+        if ask.method != b"POST":
+            return False
+        call = self._calls[ask.path]
+        return call is not None and call.inference
 
     def passage(self, exchange: Exchange, ask: Ask) -> Passage | None:
         """Let a request pass that no rule has to see; None if no model is asked."""

@@ -70,6 +70,7 @@ class Passage:
     __slots__ = (
         "_books",
         "_carried",
+        "_give_back",
         "_leave",
         "_looked",
         "_reader",
@@ -111,6 +112,7 @@ class Passage:
         self._reader: AnswerReader | None = None
         self._leave: Callable[[], None] | None = None
         self._carried: Callable[[bool], None] | None = None
+        self._give_back: Callable[[], None] | None = None
         self._tail = b""
         self._looked = 0
         self._settled = False
@@ -144,6 +146,10 @@ class Passage:
         """Its request carries something; ``over`` is told whether that has left."""
         self._carried = over
 
+    def own(self, give_back: Callable[[], None]) -> None:
+        """Its request's body is held in memory until there is an answer."""
+        self._give_back = give_back
+
     # An answer over HTTP.
 
     def answered(self, answer: Answer, cut: Cut) -> "AnswerReader | Passage | None":
@@ -157,6 +163,7 @@ class Passage:
             What wants to be fed the body; None if nobody does.
         """
         self._status = answer.status
+        self._let_go()
         self._reader = open_answer(
             self.demand, answer.status, answer.fields, self.record, self.watched
         )
@@ -235,9 +242,16 @@ class Passage:
             self._carried = None
         if not self._settled:
             self._end_unanswered(error)
+        self._let_go()
         leave, self._leave = self._leave, None
         if leave is not None:
             leave()
+
+    def _let_go(self) -> None:
+        """The body is needed no more."""
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back()
 
     def _end_unanswered(self, error: ProxyError | None) -> None:
         """No response was told of; there may be one all the same."""

@@ -111,8 +111,8 @@ class Relay:
         if self._length or body:
             self._length = len(body)
         self._request.server = self
-        if body:
-            self.body_data(body)
+        self.exchange.bytes_up = len(body)
+        self._body, self._body_bytes = [body] if body else [], len(body)
         self._depart()
 
     def _depart(self) -> None:

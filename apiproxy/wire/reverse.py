@@ -90,9 +90,9 @@ class ProviderResource(ReverseProxyResource):
     ) -> None:
         """Send it on its way, or to those who have to see it whole."""
         metering = route.metering
-        if metering is None:
+        if metering is None or ask.upgrade:  # each message on a socket is judged
             relay.start()
-        elif metering.gates:
+        elif metering.gates and metering.asks(ask):
             Entrance(route, metering, request, ask, relay).start()
         else:
             relay.start(metering.passage(relay.exchange, ask))

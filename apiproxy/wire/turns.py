@@ -97,6 +97,8 @@ class Turns:
         self._asked = MessageReader(deflate, limit)
         answers = DeflateTerms.read(extensions, from_agent=False)
         self._told = MessageReader(answers, limit)
+        self._gated = False
+        self._whole = True
         self._held = b""
         self._queue: deque[tuple[bytes, Message | None]] = deque()
         self._asking: Deferred[None] | None = None
@@ -108,7 +110,9 @@ class Turns:
 
     def from_agent(self, data: bytes) -> None:
         """Bytes from the agent."""
-        if self._metering.gates:
+        if self._whole and not self._gated:
+            self._gated = self._metering.gates
+        if self._gated:
             self._hold(data)
             return
         self._socket.to_upstream(data)
@@ -116,6 +120,7 @@ class Turns:
             demand = self._demand(message)
             if demand is not None and demand.inference:
                 self._open.append(self._metering.note(self._exchange, demand))
+        self._whole = self._asked.clear == len(data)
 
     def _demand(self, message: Message) -> Demand | None:
         """What a message asks; None if nobody can tell."""
@@ -232,7 +237,7 @@ class Turns:
         for message in self._told.feed(data):
             if message.payload is not None:
                 self._reader.told(message.payload)
-        if self._metering.cuts:
+        if self._gated and self._metering.cuts:
             self._look()
 
     def _look(self) -> None:

@@ -62,7 +62,7 @@ class PolicyTests(GuardCase):
             if error is not None:
                 self.assertEqual(
                     (error.code, error.status, error.details["model"]),
-                    ("model_policy_violation", 403, model),
+                    ("model_policy_violation", 400, model),
                 )
 
     def test_the_name_that_should_not_count_counts_too(self) -> None:

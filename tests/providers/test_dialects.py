@@ -119,7 +119,7 @@ class DialectTests(SynchronousTestCase):
             self.assertEqual(found["max_effective_tokens"], 1000)
             self.assertEqual(found["message"], error.message)
         self.assertEqual(
-            rendered("gemini", error)["error"]["status"], "PERMISSION_DENIED"
+            rendered("gemini", error)["error"]["status"], "INVALID_ARGUMENT"
         )
         self.assertEqual(
             rendered("openai", errors.RateLimited())["error"]["type"],
