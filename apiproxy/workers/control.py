@@ -35,7 +35,11 @@ from apiproxy.workers.shares import Shares
 
 
 class FrontControl:
-    """The control socket, and what is behind it."""
+    """The control socket, and what is behind it.
+
+    Attributes:
+        sources: what it shows and changes.
+    """
 
     def __init__(
         self,
@@ -77,8 +81,8 @@ class FrontControl:
         self._drain = drain
         self._providers = [provider.name for provider in settings().providers]
         self._store: Store | None = None
-        sources = self._sources(reread)
-        self._socket = ControlSocket(path, sources, log.log, reactor, reactor)
+        self.sources = self._sources(reread)
+        self._socket = ControlSocket(path, self.sources, log.log, reactor, reactor)
 
     def open(self) -> None:
         """Open the ledger and the socket.
@@ -119,7 +123,7 @@ class FrontControl:
             coverage=self._coverage,
             settings=lambda: shown(settings()),
             stop=self._stop,
-            drain=lambda: self._end_soon(),
+            drain=self._end_soon,
             reload=reread,
         )
 

@@ -14,7 +14,7 @@ from apiproxy.workers.folder import PrivateFolder
 class PrivateFolderTests(SynchronousTestCase):
     def setUp(self) -> None:
         """A place for folders."""
-        self.place = Path(self.mktemp())
+        self.place = Path(self.mktemp()).absolute()
         self.place.mkdir()
         self.patch(folder, "PLACES", ("/nowhere/at/all", str(self.place)))
 

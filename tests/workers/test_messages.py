@@ -41,7 +41,9 @@ class MessageTests(SynchronousTestCase):
             "ledger": "/a/folder",
             "number": 3,
             "order": StopOrder("run", "r1"),
-            "exchanges": [LiveExchange.of(Exchange("1", "a", "GET", "/", seconds=float))],
+            "exchanges": [
+                LiveExchange.of(Exchange("1", "a", "GET", "/", seconds=float))
+            ],
         }
         for kind in MESSAGES:
             message = kind(**{name: values[name] for name in kind.__struct_fields__})
