@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from msgspec import structs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Complain, Exchange
 from apiproxy.core.metered import Cost, Metered
 from apiproxy.core.usage import Demand, Record
@@ -36,8 +38,13 @@ _MOST_OWED = 10_000
 _AGAIN_SECONDS = 1.0
 _SUM_SECONDS = 1.0
 
+_LOST = "a cost could not be written down"
+
 Write = Callable[[], Later[object]]
 """Writes something down."""
+
+Refused = Callable[[Exchange, ProxyError], None]
+"""Is told of what an agent asked, and why it may not have it."""
 
 
 class Accounts:
@@ -59,6 +66,7 @@ class Accounts:
         now: Callable[[], float],
         seconds: Callable[[], float],
         tell: Callable[[Metered], None],
+        tell_refusal: Refused,
         complain: Complain,
     ) -> None:
         """Empty books.
@@ -71,6 +79,7 @@ class Accounts:
             now: epoch seconds.
             seconds: a clock that does not jump.
             tell: told of each response that is over; later, and many at a time.
+            tell_refusal: told of each refusal.
             complain: told of what cannot be written down.
         """
         self.ledger = ledger
@@ -81,11 +90,13 @@ class Accounts:
         self._now = now
         self._seconds = seconds
         self._tell = tell
+        self._tell_refusal = tell_refusal
         self._complain = complain
         self._told: Batch[Metered] = Batch(clock, tell)
         self._noted: Batch[tuple[Passage, Record]] = Batch(clock, self._note)
         self._owed: deque[Write] = deque()
         self._retry: IDelayedCall | None = None
+        self._closed = False
         self._sums: dict[tuple[str, str], int] = {}
         self._summing: IDelayedCall | None = None
         self._effective = 0.0
@@ -100,6 +111,14 @@ class Accounts:
         return self._admission.claim(
             id, demand, exchange.provider, exchange.caller, self.run
         )
+
+    def drop(self, claim: Claim) -> None:
+        """Give a claim back that came too late for whoever made it."""
+        self._write(lambda: self.ledger.release(claim.id))
+
+    def refused(self, exchange: Exchange, error: ProxyError) -> None:
+        """A rule, a limit or a budget has refused what an agent asked."""
+        self._tell_refusal(exchange, error)
 
     # What passages tell.
 
@@ -126,7 +145,7 @@ class Accounts:
         """
         claim = passage.claim
         if claim is not None:
-            self._write(lambda: self.ledger.release(claim.id))
+            self.drop(claim)
         provider = passage.exchange.provider
         denied = self._admission.failed(provider, status, run=self.run)
         if denied:
@@ -155,14 +174,17 @@ class Accounts:
         except LedgerUnavailable:
             return  # what it has used is settled in the end
         if isinstance(shortage, Deferred):
-            known = shortage.addCallback(lambda found: self._cut(passage, found))
+            known = shortage.addCallback(
+                lambda found: self._cut(passage, found, so_far)
+            )
             _ = known.addErrback(_forgive)
         else:
-            self._cut(passage, shortage)
+            self._cut(passage, shortage, so_far)
 
-    def _cut(self, passage: Passage, shortage: object) -> None:
+    def _cut(self, passage: Passage, shortage: object, so_far: Iterable[Entry]) -> None:
         if isinstance(shortage, Shortage) and passage.cut is not None:
-            passage.cut(self._admission.refusal(shortage))
+            told = _with_own(shortage, so_far)
+            passage.cut(self._admission.refusal(told))
 
     # What nobody had to claim.
 
@@ -252,7 +274,7 @@ class Accounts:
         self._owed.append(write)
         if len(self._owed) > _MOST_OWED:
             self._owed.popleft()
-            self._complain("a cost could not be written down", LedgerUnavailable())
+            self._complain(_LOST, LedgerUnavailable())
         if self._retry is None:
             self._pay()
 
@@ -264,6 +286,9 @@ class Accounts:
             except LedgerUnavailable:
                 self._later()
                 return
+            except Exception as error:
+                self._complain(_LOST, error)
+                written = None
             self._owed.popleft()
             if isinstance(written, Deferred):
                 _ = written.addErrback(self._unwritten)
@@ -272,10 +297,10 @@ class Accounts:
         """A ledger on another host is away; it remembers itself what it is owed."""
         if not failure.check(LedgerUnavailable):
             assert failure.value is not None
-            self._complain("a cost could not be written down", failure.value)
+            self._complain(_LOST, failure.value)
 
     def _later(self) -> None:
-        if self._retry is None:
+        if self._retry is None and not self._closed:
             self._retry = self._clock.callLater(_AGAIN_SECONDS, self._again)
 
     def _again(self) -> None:
@@ -289,11 +314,16 @@ class Accounts:
 
     def close(self) -> None:
         """Write down what can be, and try no more."""
-        self.flush()
+        self._closed = True
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-            self._pay()
+        self.flush()
+        self._pay()
+        if self._owed:
+            self._complain(
+                f"{len(self._owed)} costs were not written down", LedgerUnavailable()
+            )
 
     def __repr__(self) -> str:
         return f"<Accounts of {self.run}, {self.owed} owed>"
@@ -307,6 +337,20 @@ def _beyond(claim: Claim, so_far: Iterable[Entry]) -> list[Entry]:
         for each in so_far
         if (more := each.amount - aside.get((each.account, each.measure), 0)) > 0
     ]
+
+
+def _with_own(shortage: Shortage, so_far: Iterable[Entry]) -> Shortage:
+    """The shortage with what the response itself has used as spent, where that is it.
+
+    As long as only what others have set aside is in the way, trying again may help.
+    """
+    standing, cap = shortage.standing, shortage.entry.cap or 0
+    for each in so_far:
+        if (each.account, each.measure) == (standing.account, standing.measure):
+            spent = standing.spent + each.amount
+            if not shortage.final and spent >= cap:
+                return Shortage(shortage.entry, structs.replace(standing, spent=spent))
+    return shortage
 
 
 def _grown(claim: Claim, so_far: Iterable[Entry]) -> Claim:

@@ -14,13 +14,15 @@ from typing import cast
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from apiproxy import __version__
 from apiproxy.accounts import Accounts
 from apiproxy.admin.answer import Later
 from apiproxy.admin.spending import Maxima, spending
 from apiproxy.config import Settings
-from apiproxy.core.exchange import Complain
+from apiproxy.core.errors import PolicyRefusal, ProxyError, RateLimited
+from apiproxy.core.exchange import Complain, Exchange
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.metered import Metered
 from apiproxy.ledger.caps import Caps
@@ -29,9 +31,9 @@ from apiproxy.ledger.open import Nowhere, Place, Threads, open_ledger
 from apiproxy.ledger.rules import Store
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.edits import Editor
-from apiproxy.policy.ledger import Standing
+from apiproxy.policy.ledger import LedgerUnavailable, Standing
 from apiproxy.policy.prices import CATALOGUE, Prices
-from apiproxy.policy.rate import Figures, RateLimits
+from apiproxy.policy.rate import SHORT, Figures, RateLimits
 from apiproxy.policy.rules import CREDIT, Rules
 from apiproxy.policy.steering import Warnings
 from apiproxy.telemetry.background import Background
@@ -124,6 +126,7 @@ class Bookkeeping:
             now=time,
             seconds=seconds,
             tell=self._metered,
+            tell_refusal=self._refused,
             complain=complain,
         )
         self._caps = Caps(self.standings, self._caps_matter, self._capped, reactor)
@@ -192,6 +195,26 @@ class Bookkeeping:
                 self._usage_log.metered(metered)
         except Exception as error:  # telemetry fails open
             self._complain("a response could not be reported", error)
+
+    def _refused(self, exchange: Exchange, error: ProxyError) -> None:
+        """Count and log it, with its figures."""
+        if isinstance(error, RateLimited):
+            self._limited(exchange, error)
+        elif isinstance(error, PolicyRefusal):
+            self._counters.refused(exchange.provider, error.code)
+            self._refusal_line(exchange, error.code, error.details)
+
+    def _limited(self, exchange: Exchange, error: RateLimited) -> None:
+        figures = dict(error.details)
+        kind = SHORT[str(figures.pop("window"))]
+        self._counters.rate_limited(exchange.provider, kind)
+        self._refusal_line(exchange, error.code, {**figures, "limit_type": kind})
+
+    def _refusal_line(
+        self, exchange: Exchange, event: str, figures: Mapping[str, object]
+    ) -> None:
+        told = {"request_id": exchange.id, **figures, "provider": exchange.provider}
+        self._log.log("warning", event, **told)
 
     # Its life.
 
@@ -276,6 +299,16 @@ class Bookkeeping:
     def _capped(self, capped: bool) -> None:
         self.accounts.capped = capped
 
+    def shown(self) -> Later[Mapping[str, object]]:
+        """The sections of ``/reflect`` about budgets; that they are not known, if so."""
+        try:
+            standings = self.standings()
+        except LedgerUnavailable:
+            return _UNKNOWN
+        if isinstance(standings, Deferred):
+            return standings.addCallbacks(self.spending, _unknown)
+        return self.spending(standings)
+
     def spending(self, standings: list[Standing]) -> Mapping[str, object]:
         """The sections of ``/reflect`` about budgets."""
         run = self._settings.run_id
@@ -298,6 +331,15 @@ def maxima_of(rules: Rules) -> Maxima:
         cache_misses=budgets.misses,
         permission_denied=budgets.denied,
     )
+
+
+_UNKNOWN: Mapping[str, object] = {"ledger": {"available": False}}
+
+
+def _unknown(failure: Failure) -> Mapping[str, object]:
+    """The ledger is away."""
+    failure.trap(LedgerUnavailable)
+    return _UNKNOWN
 
 
 def _today() -> str:

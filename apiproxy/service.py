@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apiproxy import __version__
-from apiproxy.admin.answer import Later, after
+from apiproxy.admin.answer import Later
 from apiproxy.admin.control.door import SocketTaken
 from apiproxy.admin.control.socket import ANSWER_SECONDS, ControlSocket
 from apiproxy.admin.endpoints import Shared, local_answers, management
@@ -241,7 +241,7 @@ class Proxy(Service):
         )
 
     def _spending(self) -> Later[Mapping[str, object]]:
-        return after(self._books.standings(), self._books.spending)
+        return self._books.shown()
 
     def report(self) -> Report:
         """The figures of this process."""

@@ -65,12 +65,13 @@ def close_frame(code: int, reason: bytes, mask: bytes = b"") -> bytes:
     return control_frame(CLOSE, code.to_bytes(2) + reason, mask)
 
 
-def text_frame(payload: bytes, mask: bytes = b"") -> bytes:
-    """A text message in one frame, not compressed (RFC 6455, section 5.2).
+def text_frame(payload: bytes, mask: bytes = b"", opcode: int = TEXT) -> bytes:
+    """A message in one frame, not compressed (RFC 6455, section 5.2).
 
     Args:
         payload: UTF-8.
         mask: 4 random bytes toward a server, none toward a client.
+        opcode: ``BINARY`` for a payload that is not text.
     """
     size = len(payload)
     flag = _MASKED if mask else 0
@@ -81,7 +82,7 @@ def text_frame(payload: bytes, mask: bytes = b"") -> bytes:
     else:
         length = bytes((flag | _LENGTH_8,)) + size.to_bytes(8)
     body = mask + unmask(payload, mask) if mask else payload
-    return bytes((_FIN | TEXT,)) + length + body
+    return bytes((_FIN | opcode,)) + length + body
 
 
 def payload_of(data: bytes, at: int, end: int) -> tuple[int, int]:

@@ -61,7 +61,11 @@ SHORT = {window.name: window.short for window in WINDOWS}
 
 
 class RateLimits:
-    """The limits of all providers, as one process sees them."""
+    """The limits of all providers, as one process sees them.
+
+    Attributes:
+        enabled: whether there are any.
+    """
 
     def __init__(
         self,
@@ -84,7 +88,7 @@ class RateLimits:
             workers: how many parts there are.
         """
         self._limits = (rates.rpm, rates.rph, rates.bytes_pm)
-        self._enabled = rates.enabled
+        self.enabled = rates.enabled
         self._counts_bytes = rates.enabled and rates.bytes_pm is not None
         self._figures = figures
         self._at = {
@@ -121,7 +125,7 @@ class RateLimits:
             None if it may pass; ``RateLimited`` with the time to wait;
             ``BodyTooLarge`` if no time would be long enough. Only what passes counts.
         """
-        if not self._enabled:
+        if not self.enabled:
             return None
         now = self._seconds()
         for ring, (window, limit) in enumerate(zip(WINDOWS, self._limits, strict=True)):
@@ -145,7 +149,7 @@ class RateLimits:
 
     def state(self) -> dict[str, dict[str, object]]:
         """What ``/health`` shows: the limits of each provider that was asked."""
-        if not self._enabled:
+        if not self.enabled:
             return {}
         now = self._seconds()
         return {name: self._shown(name, now) for name in self._at if self._asked(name)}

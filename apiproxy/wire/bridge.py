@@ -17,7 +17,13 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from apiproxy.core.errors import ProxyError, UpstreamReset, UpstreamSilent
+from apiproxy.core.errors import (
+    AgentGone,
+    ProxyError,
+    ShuttingDown,
+    UpstreamReset,
+    UpstreamSilent,
+)
 from apiproxy.core.exchange import CLOSED, Exchange
 from apiproxy.core.frames import (
     PING,
@@ -179,11 +185,18 @@ class End(Protocol):
             ours = self.scanner.awaited = b"apiproxy-%d" % self.heard
             self.write(control_frame(PING, ours, self._mask()))
 
-    def close(self, code: int, reason: bytes) -> None:
-        """Say why, if that can be said here, and hang up."""
+    def close(self, code: int, reason: bytes, *, between: bool = False) -> None:
+        """Say why, if that can be said here, and hang up.
+
+        Args:
+            code: of the Close.
+            reason: likewise.
+            between: whether what was sent to this side ends between frames, whatever has
+                come for it.
+        """
         if self.gone:
             return
-        if not self.other.scanner.at_boundary:
+        if not (between or self.other.scanner.at_boundary):
             self.cut()
             return
         if not self.other.scanner.closed:
@@ -224,6 +237,7 @@ class Bridge:
         watch: Watch,
         bridges: "set[Bridge]",
         agent_left: Callable[[], None],
+        charge: Callable[[int], None] = lambda size: None,
     ) -> None:
         """A bridge with no ends yet.
 
@@ -235,12 +249,15 @@ class Bridge:
             watch: keeps the deadlines.
             bridges: where it is found while it is open.
             agent_left: told when the agent's connection is gone.
+            charge: told how many more bytes have come from the agent, now and then.
         """
         self.exchange = exchange
         self._deadlines = deadlines
         self._watch = watch
         self._bridges = bridges
         self._agent_left = agent_left
+        self._charge = charge
+        self._charged = 0
         self._agent = End(limit, bytes, self._agent_lost)
         self._upstream = End(limit, lambda: random(4), self._upstream_lost)
         self._stall = Stall()
@@ -285,18 +302,19 @@ class Bridge:
     def _agent_lost(self) -> None:
         """However it left, it ended normally."""
         self._agent_left()
-        self._end(None)
+        self._end(None, why=AgentGone())
         self._upstream.hang_up()
         self._settle()
 
     def _upstream_lost(self) -> None:
         """In order only after a Close."""
         agent, upstream = self._agent.scanner, self._upstream.scanner
+        reset = UpstreamReset("The provider closed the WebSocket unannounced.")
         if agent.closed or upstream.closed or self._closing:
-            self._end(None)
+            self._end(None, why=AgentGone() if self._agent.closed_first else reset)
             self._agent.hang_up()
         else:
-            self._end(UpstreamReset("The provider closed the WebSocket unannounced."))
+            self._end(reset)
             self._agent.close(INTERNAL, b"upstream closed the connection")
         self._settle()
 
@@ -309,12 +327,26 @@ class Bridge:
             self._watch.remove(self)
             self._bridges.discard(self)
 
-    def close(self, code: int, reason: bytes, error: ProxyError | None = None) -> None:
-        """End it from our side, with a Close to both."""
+    def close(
+        self,
+        code: int,
+        reason: bytes,
+        error: ProxyError | None = None,
+        *,
+        between: bool = False,
+    ) -> None:
+        """End it from our side, with a Close to both.
+
+        Args:
+            code: of the Close to the agent.
+            reason: likewise.
+            error: why, if that is not in order.
+            between: whether what the agent was sent ends between frames.
+        """
         if self._closing:
             return
-        self._end(error, code)
-        self._agent.close(code, reason)
+        self._end(error, code, why=ShuttingDown())
+        self._agent.close(code, reason, between=between)
         self._upstream.close(GOING_AWAY, b"")
         self._settle()
 
@@ -329,8 +361,20 @@ class Bridge:
         """Close as soon as it is between two answers."""
         self._draining = True
 
-    def _end(self, error: ProxyError | None, code: int | None = None) -> None:
-        """Finish the story; the code is that of the Close which passed first."""
+    def _end(
+        self,
+        error: ProxyError | None,
+        code: int | None = None,
+        *,
+        why: ProxyError | None = None,
+    ) -> None:
+        """Finish the story.
+
+        Args:
+            error: why, if that was not in order.
+            code: of the Close which passed first.
+            why: what becomes of a response under way, if it was.
+        """
         exchange, agent, upstream = self.exchange, self._agent, self._upstream
         exchange.bytes_up, exchange.bytes_down = agent.passed, upstream.passed
         if exchange.phase is not CLOSED:
@@ -339,7 +383,15 @@ class Bridge:
             exchange.close_code = next((c for c in codes if c is not None), None)
             exchange.close(error)
             if self._turns is not None:
-                self._turns.end(error)
+                self._turns.end(error or why)
+            self._settle_bytes()
+
+    def _settle_bytes(self) -> None:
+        """Tell how many bytes more have come from the agent."""
+        more = self._agent.passed - self._charged
+        if more:
+            self._charged += more
+            self._charge(more)
 
     # What turns may do.
 
@@ -383,6 +435,9 @@ class Bridge:
         """Ping who is silent, give up who is dead (see ``wire.watch``)."""
         agent, upstream = self._agent, self._upstream
         self.exchange.bytes_up, self.exchange.bytes_down = agent.passed, upstream.passed
+        self._settle_bytes()
+        if self._turns is not None:
+            self._turns.look()
         if self._closing:
             full = (agent.full, upstream.full)
             limit = self._deadlines.write_stall if any(full) else _CLOSING_SECONDS

@@ -19,6 +19,7 @@ from apiproxy.core.errors import (
     ProxyError,
 )
 from apiproxy.core.exchange import Exchange
+from apiproxy.core.head import CHUNKED
 from apiproxy.core.values import Ask
 from apiproxy.wire.metering import Entered, Metering
 from apiproxy.wire.relay import Relay
@@ -77,6 +78,8 @@ class Entrance:
         else:
             self._size += len(payload)
             self._body.append(payload)
+            if self._request.length == CHUNKED:
+                self._metering.rates.charge(self.exchange.provider, len(payload))
 
     def body_ended(self) -> None:
         """All is here: ask."""
@@ -116,7 +119,9 @@ class Entrance:
         if failure.check(CancelledError):
             return
         error = failure.value
-        if not isinstance(error, ProxyError):
+        if isinstance(error, ProxyError):
+            self._metering.refused(self.exchange, error)
+        else:
             assert error is not None
             self._route.complain("a request could not be judged", error)
             error = InternalError()

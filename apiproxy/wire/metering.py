@@ -53,6 +53,9 @@ class Accounts(Books, Protocol):
     def claim(self, id: str, exchange: Exchange, demand: Demand) -> Claim | None:
         """What a demand sets aside; None if it makes no model work."""
 
+    def drop(self, claim: Claim) -> None:
+        """Give a claim back that came too late for whoever made it."""
+
 
 @frozen
 class Entered:
@@ -122,7 +125,31 @@ class Metering:
         """Whether a rule has to see a request before any of it leaves."""
         return self._sees_requests or self._accounts.capped
 
+    @property
+    def holds(self) -> bool:
+        """Whether a rule has to see a message on a socket before it goes on."""
+        return self.gates or self.rates.enabled
+
     # The way in.
+
+    def limit(self, exchange: Exchange, size: int = 0) -> ProxyError | None:
+        """Count a request, an upgrade or a message that asks for a response.
+
+        Args:
+            exchange: it belongs to.
+            size: bytes that are known to come with it.
+
+        Returns:
+            The refusal, if it is one too many, which then was told of.
+        """
+        error = self.rates.admit(exchange.provider, size)
+        if error is not None:
+            self.refused(exchange, error)
+        return error
+
+    def refused(self, exchange: Exchange, error: ProxyError) -> None:
+        """Tell of a refusal that an agent gets."""
+        self._accounts.refused(exchange, error)
 
     def asks(self, ask: Ask) -> bool:
         """Whether a request makes a model work."""
@@ -158,8 +185,16 @@ class Metering:
         if call is not None:
             passage.shape = call.shape
         if self._editor.active and first(ask.fields, b"content-encoding") is None:
-            body = await self._edited(passage, body)
+            body = await self._with_changes(passage, body)
         return Entered(body, passage)
+
+    async def _with_changes(self, passage: Passage, body: bytes) -> bytes:
+        """The same as ``_edited``; nothing stays set aside if that comes to nothing."""
+        try:
+            return await self._edited(passage, body)
+        except BaseException:
+            passage.end(None)
+            raise
 
     async def _edited(self, passage: Passage, body: bytes) -> bytes:
         """The body with all changes that rules make."""
@@ -191,7 +226,7 @@ class Metering:
         if not self._editor.steers:
             return message
         passage.shape = "responses"
-        return await self._edited(passage, message)
+        return await self._with_changes(passage, message)
 
     async def admit(self, exchange: Exchange, demand: Demand) -> Passage:
         """Let a demand pass, or refuse it.
@@ -200,7 +235,9 @@ class Metering:
             ProxyError: why it may not.
         """
         exchange.model = demand.model[:128]
-        refusal = self._admission.check(demand, exchange.provider)
+        asks = demand.inference and exchange.transport == "websocket"
+        refusal = self.rates.admit(exchange.provider) if asks else None
+        refusal = refusal or self._admission.check(demand, exchange.provider)
         if refusal is not None:
             raise refusal
         passage = self.note(exchange, demand)
@@ -238,7 +275,7 @@ class Metering:
             return later
         known: Deferred[Shortage | None] = Deferred()
         _ = later.addCallbacks(
-            lambda found: _answer(known, found, lambda: ledger.release(claim.id)),
+            lambda found: _answer(known, found, lambda: self._accounts.drop(claim)),
             lambda failure: None if known.called else known.errback(failure),
         )
         return await known

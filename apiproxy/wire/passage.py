@@ -10,7 +10,13 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
-from apiproxy.core.errors import AgentGone, ProxyError, ShuttingDown
+from apiproxy.core.errors import (
+    AgentGone,
+    ProxyError,
+    ShuttingDown,
+    Stopped,
+    UpstreamSilent,
+)
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.usage import AnswerReader, Demand, Record, Usage
 from apiproxy.core.values import Answer, first
@@ -24,7 +30,11 @@ _LOOK_BYTES = 2048
 """What a response says between two looks at what it has cost so far."""
 
 _EVENT_END = re.compile(rb"(?>\r\n|\n|\r){2}")
+_EVENT_ENDS = (b"\n\n", b"\r\r", b"\n\r", b"\n\r\n", b"\r\r\n")
 _LONGEST_END = 4
+
+_WORKING = (AgentGone, ShuttingDown, Stopped, UpstreamSilent)
+"""After these, the provider may well go on with an answer of which nothing was seen."""
 
 Cut = Callable[[ProxyError], None]
 """Ends a response in the middle."""
@@ -50,6 +60,9 @@ class Books(Protocol):
 
     def grow(self, passage: "Passage", record: Record) -> None:
         """A response has become longer; it may have to be cut."""
+
+    def refused(self, exchange: Exchange, error: ProxyError) -> None:
+        """A rule, a limit or a budget has refused what an agent asked."""
 
 
 class Passage:
@@ -167,12 +180,13 @@ class Passage:
         self._reader = open_answer(
             self.demand, answer.status, answer.fields, self.record, self.watched
         )
-        kind = first(answer.fields, b"content-type") or b""
-        self._streams = (
-            kind.lower().startswith(b"text/event-stream")
-            and first(answer.fields, b"content-encoding") is None
-        )
-        if not self.watched or self._reader is None:
+        kind = (first(answer.fields, b"content-type") or b"").lower()
+        events = kind.startswith(b"text/event-stream")
+        encoding = first(answer.fields, b"content-encoding") or b"identity"
+        self._streams = events and encoding.strip().lower() == b"identity"
+        # A document has cost all that it will before the first of it is here.
+        watched = self.watched and (events or self.demand.stream)
+        if not watched or self._reader is None:
             return self._reader
         self.cut = cut
         return self
@@ -188,26 +202,28 @@ class Passage:
                 self.look(running)
 
     @property
+    def ends_at_events(self) -> bool:
+        """Whether the answer is a stream that can be ended where an event ends."""
+        return self._streams
+
+    @property
     def between_events(self) -> bool:
         """Whether the last byte that went out ended an event of a stream, or was no byte."""
         if not self.exchange.bytes_down:
             return True
         reader = self._reader
-        return reader is not None and reader.can_end
-
-    @property
-    def streams(self) -> bool:
-        """Whether the answer is a stream that can say that it was cut."""
-        return self._streams and self.shape is not None
+        return self._tail.endswith(_EVENT_ENDS) or (
+            reader is not None and reader.can_end
+        )
 
     def event_end(self, data: bytes) -> int | None:
         """Where in the next bytes of the body an event ends; None if none does."""
         before = len(self._tail)
-        end = _EVENT_END.search(self._tail + data)
-        if end is None:
-            self._tail = (self._tail + data[-_LONGEST_END:])[-_LONGEST_END:]
-            return None
-        return max(end.end() - before, 0)
+        for end in _EVENT_END.finditer(self._tail + data):
+            if end.end() > before:
+                return end.end() - before
+        self._tail = (self._tail + data[-_LONGEST_END:])[-_LONGEST_END:]
+        return None
 
     def ending(self, error: ProxyError) -> bytes | None:
         """How the stream says that it was cut; None if it has no words for that."""
@@ -257,7 +273,7 @@ class Passage:
         """No response was told of; there may be one all the same."""
         exchange, demand = self.exchange, self.demand
         asked = exchange.forwarded is not None and demand.inference
-        if asked and not self._status and isinstance(error, AgentGone):
+        if asked and not self._status and isinstance(error, _WORKING):
             usage = Usage(input=prompt(demand))
             self.record(Record(usage=usage, estimated=True, gap=gap(error)))
         else:

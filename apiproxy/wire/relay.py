@@ -230,7 +230,11 @@ class Relay:
         if self.exchange.bytes_up > self._route.limits.body:
             self._finish(BodyTooLarge())
             return
-        data = chunk(payload) if self._length == CHUNKED else payload
+        data = payload
+        if self._length == CHUNKED:
+            data = chunk(payload)
+            if self._route.metering is not None:
+                self._route.metering.rates.charge(self.exchange.provider, len(payload))
         if self._body is not None:
             self._keep(self._body, data)
         if self._line is not None:
@@ -396,7 +400,7 @@ class Relay:
         That end may not come; see ``wire.stopping``.
         """
         passage = self._passage
-        if passage is not None and passage.streams:
+        if passage is not None:
             self._cut(error)
         if self._cutting is None:
             self._finish(error)
@@ -411,7 +415,9 @@ class Relay:
             return
         assert self._passage is not None
         self._cutting = error
-        if self._passage.between_events:
+        if not (self._passage.ends_at_events and self._ends_itself):
+            self._finish(error)
+        elif self._passage.between_events:
             self._end_stream(error)
 
     def _end_at_event(self, payload: bytes, error: ProxyError) -> None:

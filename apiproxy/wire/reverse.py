@@ -90,7 +90,13 @@ class ProviderResource(ReverseProxyResource):
     ) -> None:
         """Send it on its way, or to those who have to see it whole."""
         metering = route.metering
-        if metering is None or ask.upgrade:  # each message on a socket is judged
+        if metering is None:
+            relay.start()
+            return
+        refusal = metering.limit(relay.exchange, ask.length or 0)
+        if refusal is not None:
+            relay.refuse(refusal)
+        elif ask.upgrade:  # each message on a socket is judged
             relay.start()
         elif metering.gates and metering.asks(ask):
             Entrance(route, metering, request, ask, relay).start()

@@ -169,6 +169,9 @@ class ProviderSite(Site):
     def abort(self) -> None:
         """End what is still going on."""
         for channel in list(self.channels):
+            server = None if channel.request is None else channel.request.server
+            if server is not None:
+                server.agent_lost(ShuttingDown())
             channel.close()
         for bridge in list(self.route.bridges):
             bridge.abort(ShuttingDown())

@@ -8,25 +8,29 @@ message that asks a model for a response is a demand of its own, and every respo
 - From the agent they go on at once, too, unless a rule has to see a request first. Then
   whole messages are taken out, judged one after the other, and passed on as they came. One
   that is refused does not pass: the agent gets the error event that its client understands,
-  between two messages of the provider, and the socket lives on.
+  between two messages of the provider, and the socket lives on. Pings and Closes do not wait.
 
 A message that was compressed with what came before in mind (RFC 7692, section 7.2.3.2)
 cannot be left out: upstream would not understand the next one. So after a refusal on such
 a socket the agent's messages go on uncompressed, each in a frame of our own making.
+
+Several responses may be under way at once. Which of them a record is of is known from what
+asked for it, the very ``Demand``, for that is the only thing that all dialects have.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from apiproxy.core.deflate import DeflateTerms
-from apiproxy.core.errors import BodyUnreadable, InternalError, ProxyError
+from apiproxy.core.errors import BodyUnreadable, InternalError, Overloaded, ProxyError
 from apiproxy.core.exchange import Complain, Exchange
 from apiproxy.core.frames import text_frame
 from apiproxy.core.messages import Message, MessageReader
+from apiproxy.core.sieve import ControlSieve
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Ask
 from apiproxy.wire.metering import Metering
@@ -34,6 +38,12 @@ from apiproxy.wire.passage import Passage, gap
 
 _POLICY = 1008
 """Close code of a socket whose response was cut (RFC 6455, section 7.4.1)."""
+
+_INTERNAL = 1011
+_TRY_LATER = 1013
+
+_MOST_WAITING = 64 * 1024
+"""Bytes of messages that wait to be judged before the agent is read no more."""
 
 
 class Socket(Protocol):
@@ -49,8 +59,15 @@ class Socket(Protocol):
     def may_speak(self) -> bool:
         """Whether what was sent to the agent ends between messages."""
 
-    def close(self, code: int, reason: bytes, error: ProxyError | None = None) -> None:
-        """End it with a Close to both sides."""
+    def close(
+        self,
+        code: int,
+        reason: bytes,
+        error: ProxyError | None = None,
+        *,
+        between: bool = False,
+    ) -> None:
+        """End it with a Close to both sides; ``between`` if the agent's may go out here."""
 
     def hold(self) -> None:
         """Read no more of the agent for now."""
@@ -97,22 +114,27 @@ class Turns:
         self._asked = MessageReader(deflate, limit)
         answers = DeflateTerms.read(extensions, from_agent=False)
         self._told = MessageReader(answers, limit)
-        self._gated = False
-        self._whole = True
-        self._held = b""
+        self._told_bytes = 0
+        self._holding = False
+        self._between = True
+        self._sieve = ControlSieve()
+        self._held = bytearray()
         self._queue: deque[tuple[bytes, Message | None]] = deque()
+        self._queued = 0
+        self._taken = 0
+        self._stopped = False
         self._asking: Deferred[None] | None = None
         self._open: list[Passage] = []
         self._unsaid: list[bytes] = []
         self._ending: ProxyError | None = None
+        self._overdue = False
 
     # From the agent.
 
     def from_agent(self, data: bytes) -> None:
         """Bytes from the agent."""
-        if self._whole and not self._gated:
-            self._gated = self._metering.gates
-        if self._gated:
+        if self._holding or (self._between and self._metering.holds):
+            self._holding = True
             self._hold(data)
             return
         self._socket.to_upstream(data)
@@ -120,42 +142,83 @@ class Turns:
             demand = self._demand(message)
             if demand is not None and demand.inference:
                 self._open.append(self._metering.note(self._exchange, demand))
-        self._whole = self._asked.clear == len(data)
+        self._between = self._asked.clear == len(data)
 
     def _demand(self, message: Message) -> Demand | None:
         """What a message asks; None if nobody can tell."""
         return None if message.payload is None else self._reader.asked(message.payload)
 
     def _hold(self, data: bytes) -> None:
-        """Take whole messages out of the stream, and what stands between them."""
+        """Take whole messages out of the stream; control frames go on."""
+        control, data = self._sieve.feed(data)
+        if data and self._ending is None:
+            self._keep(data)
+            self._advance()
+        if control:
+            self._socket.to_upstream(control)
+        if self._sieve.closed:
+            self._drop()
+        self._weigh()
+
+    def _keep(self, data: bytes) -> None:
+        """Put what is whole into the queue."""
+        before, start = len(self._held), 0
         messages = self._asked.feed(data)
-        before = len(self._held)
-        held, start = self._held + data, 0
+        self._held += data
         for message in messages:
             end = before + message.end
-            self._queue.append((held[start:end], message))
+            self._put(bytes(self._held[start:end]), message)
             start = end
         clear = before + self._asked.clear
-        if clear > start:
-            self._queue.append((held[start:clear], None))
+        if clear > start:  # what is no message, and broken: upstream may say so
+            self._put(bytes(self._held[start:clear]), None)
             start = clear
-        self._held = held[start:]
-        self._advance()
+        del self._held[:start]
+
+    def _put(self, raw: bytes, message: Message | None) -> None:
+        self._queue.append((raw, message))
+        self._queued += len(raw)
 
     def _advance(self) -> None:
         """Judge what waits, one after the other."""
         while self._queue and self._asking is None and self._ending is None:
             raw, message = self._queue.popleft()
+            self._queued -= len(raw)
             if message is None:
                 self._socket.to_upstream(raw)
             else:
                 self._judge(raw, message)
 
+    def _weigh(self) -> None:
+        """See that no more is held than may be, here and on all sockets."""
+        more = len(self._held) + self._queued - self._taken
+        if more > 0 and not self._metering.held.take(more):
+            self._drop()
+            self._socket.close(_TRY_LATER, b"too much is held", Overloaded(_HELD))
+            return
+        if more < 0:
+            self._metering.held.give(-more)
+        self._taken += more
+        if (self._queued > _MOST_WAITING) != self._stopped:
+            self._stopped = not self._stopped
+            (self._socket.hold if self._stopped else self._socket.release)()
+
+    def _drop(self) -> None:
+        """Forget what has not gone upstream; the agent is about to leave."""
+        self._queue.clear()
+        self._queued = 0
+        self._held.clear()
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+
     def _judge(self, raw: bytes, message: Message) -> None:
         demand = self._demand(message)
-        if demand is None or demand.unreadable:
-            why = message.gap if demand is None else demand.unreadable
-            self._refuse(BodyUnreadable(f"A message could not be read: {why}."))
+        if demand is None:
+            self._refuse(_unreadable(message.gap))
+        elif demand.unreadable:
+            self._reader.refused()
+            self._refuse(_unreadable(demand.unreadable))
         elif demand.inference:
             self._ask(raw, message, demand)
         else:
@@ -169,15 +232,18 @@ class Turns:
         over = asking.addErrback(self._break)
         if not over.called:
             self._asking = over
-            self._socket.hold()
 
     async def _enter(self, raw: bytes, message: Message, demand: Demand) -> None:
         """Let a request pass, or refuse it."""
         assert message.payload is not None
         passage = await self._metering.admit(self._exchange, demand)
+        if self._ending is not None:
+            self._reader.refused()
+            passage.end(self._ending)
+            return
+        edited = await self._metering.edited_message(passage, message.payload)
         passage.cut = self.stop
         self._open.append(passage)
-        edited = await self._metering.edited_message(passage, message.payload)
         if edited is message.payload:
             self._pass(raw, message)
         else:
@@ -185,6 +251,7 @@ class Turns:
             self._socket.to_upstream(text_frame(edited, self._mask()))
 
     def _refused(self, failure: Failure) -> None:
+        self._reader.refused()
         if failure.check(CancelledError):
             return
         error = failure.value
@@ -192,7 +259,6 @@ class Turns:
             assert error is not None
             self._complain("a message could not be judged", error)
             error = InternalError()
-        self._reader.refused()
         self._refuse(error)
         self._go_on()
 
@@ -200,26 +266,27 @@ class Turns:
         """The question was answered; on with what waits, unless that is going on."""
         if self._asking is not None:
             self._asking = None
-            self._socket.release()
             self._advance()
+            self._weigh()
 
     def _break(self, failure: Failure) -> None:
         """A bug, behind a message that had been judged."""
         assert failure.value is not None
         self._complain("a message could not be passed on", failure.value)
-        self._socket.close(1011, b"internal error", InternalError())
+        self._socket.close(_INTERNAL, b"internal error", InternalError())
 
     def _pass(self, raw: bytes, message: Message) -> None:
         """Let a message go on, as it came if upstream can understand it so."""
         if not self._reframe:
             self._socket.to_upstream(raw)
         elif message.payload is not None:
-            frame = text_frame(message.payload, self._mask())
+            frame = text_frame(message.payload, self._mask(), message.opcode)
             self._socket.to_upstream(frame)
 
     def _refuse(self, error: ProxyError) -> None:
         """Answer a message that does not pass."""
         self._reframe = self._reframe or self._chained
+        self._metering.refused(self._exchange, error)
         self._say(error)
 
     # From upstream.
@@ -230,30 +297,36 @@ class Turns:
             self._say_between(data)
             return
         self._socket.to_agent(data)
-        self._read(data)
+        self._read(self._told.feed(data), len(data))
 
-    def _read(self, data: bytes) -> None:
-        """Look at bytes from the provider."""
-        for message in self._told.feed(data):
+    def _read(self, messages: Sequence[Message], size: int) -> None:
+        """Look at what has come from the provider."""
+        self._told_bytes += size
+        for message in messages:
             if message.payload is not None:
                 self._reader.told(message.payload)
-        if self._gated and self._metering.cuts:
+        if self._holding and self._metering.cuts:
             self._look()
 
     def _look(self) -> None:
         """See what the responses under way have cost so far."""
-        for passage, record in zip(self._open, self._reader.running, strict=False):
-            passage.look(record)
+        for demand, record in self._reader.under_way:
+            for passage in self._open:
+                if passage.demand is demand:
+                    passage.look(record)
 
     def _say_between(self, data: bytes) -> None:
         """Say what had to wait for the end of a message, if there is one in this."""
-        self._read(data)
+        messages = self._told.feed(data)
         end = max(self._told.clear, 0)
         self._socket.to_agent(data[:end])
-        if end:
+        if end or self._socket.may_speak:
             self._say_all()
-        if self._ending is None or not end:
-            self._socket.to_agent(data[end:])
+            if self._ending is None:
+                self._socket.to_agent(data[end:])
+        else:
+            self._socket.to_agent(data)
+        self._read(messages, len(data))
 
     def _say(self, error: ProxyError) -> None:
         """Tell the agent why, between two messages of the provider."""
@@ -266,16 +339,24 @@ class Turns:
         unsaid, self._unsaid = self._unsaid, []
         self._socket.to_agent(b"".join(unsaid))
         if self._ending is not None:
-            code = self._ending.code.encode("ascii")
-            self._socket.close(_POLICY, code, self._ending)
+            self._close(self._ending, between=True)
 
     def _settle(self, record: Record) -> None:
-        """A response is over; the oldest request that waits for one has it."""
-        passage = self._open.pop(0) if self._open else None
-        if passage is None:
-            passage = self._metering.note(self._exchange, Demand(True))
+        """A response is over, and so is the passage of what asked for it."""
+        demand = self._reader.answered
+        passage = self._passage_of(demand)
+        passage.size, self._told_bytes = self._told_bytes, 0
         passage.record(record)
         passage.end(None)
+        if not self._reader.waiting and not self._reader.running:
+            self._end_all(None)  # what asked during a response has become a part of it
+
+    def _passage_of(self, demand: Demand | None) -> Passage:
+        """The one that this demand was let through by; a new one if nobody had asked."""
+        for at, passage in enumerate(self._open):
+            if passage.demand is demand:
+                return self._open.pop(at)
+        return self._metering.note(self._exchange, demand or Demand(True))
 
     # The end.
 
@@ -285,16 +366,37 @@ class Turns:
             self._ending = error
             self._say(error)
 
+    def look(self) -> None:
+        """Close, if the provider has not come to the end of a message for a while."""
+        if self._ending is not None:
+            if self._overdue:
+                self._close(self._ending, between=False)
+            self._overdue = True
+
+    def _close(self, error: ProxyError, *, between: bool) -> None:
+        self._socket.close(_POLICY, error.code.encode("ascii"), error, between=between)
+
     def end(self, error: ProxyError | None) -> None:
         """The socket is closed."""
-        if self._asking is not None:
-            self._asking.cancel()
-        self._queue.clear()
-        self._held = b""
+        self._drop()
+        self._metering.held.give(self._taken)
+        self._taken = 0
         self._reader.end(gap(error))
-        for passage in self._open:
+        self._end_all(error)
+
+    def _end_all(self, error: ProxyError | None) -> None:
+        open, self._open = self._open, []
+        for passage in open:
             passage.end(error)
-        self._open = []
 
     def __repr__(self) -> str:
         return f"<Turns {len(self._open)} under way, {len(self._queue)} waiting>"
+
+
+def _unreadable(why: str) -> BodyUnreadable:
+    return BodyUnreadable(
+        f"A message could not be read: {why}.", details={"reason": why}
+    )
+
+
+_HELD = "Too many messages are held at once; see APIPROXY_MAX_HELD_BYTES."

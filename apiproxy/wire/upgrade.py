@@ -87,6 +87,12 @@ class Upgrade(Relay):
             self._route.complain,
         )
 
+    def _charge(self, size: int) -> None:
+        """The agent has sent so many bytes more."""
+        metering = self._route.metering
+        if metering is not None:
+            metering.rates.charge(self.exchange.provider, size)
+
     def _agreed_protocol(self, special: Special) -> bytes | None:
         """The subprotocol that upstream chose, which must be one that was offered."""
         agreed = special.get(b"sec-websocket-protocol", [])
@@ -121,6 +127,7 @@ class Upgrade(Relay):
             route.watch,
             route.bridges,
             route.census.agent_left,
+            self._charge,
         )
         bridge.open(agent, upstream, up, down, self._turns(special, bridge))
         if route.draining:

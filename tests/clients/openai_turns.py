@@ -117,6 +117,17 @@ def cut_chat(client: OpenAI) -> Any:
     return [seen, _raised(read)]
 
 
+def cut_responses(client: OpenAI) -> Any:
+    """The same with Responses."""
+    seen: list[str] = []
+
+    def read() -> None:
+        stream = client.responses.create(model="mock-1", input=_ASKED, stream=True)
+        seen.extend(event.type for event in stream)
+
+    return [seen, _raised(read)]
+
+
 def cut_connect(client: OpenAI) -> Any:
     """A WebSocket that breaks; what is raised. None if nothing is."""
 

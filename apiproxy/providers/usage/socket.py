@@ -47,7 +47,12 @@ class _Asked(Struct):
 
 
 class SocketCopy:
-    """Reads a copy of the messages of one WebSocket."""
+    """Reads a copy of the messages of one WebSocket.
+
+    Attributes:
+        answered: while ``done`` is called, what asked for that response, as ``asked`` told
+            it; None if nobody did.
+    """
 
     __slots__ = (
         "_asked",
@@ -61,6 +66,7 @@ class SocketCopy:
         "_over",
         "_setup",
         "_turn",
+        "answered",
     )
 
     def __init__(
@@ -73,6 +79,7 @@ class SocketCopy:
             model: the one that the request for the socket named; empty for none.
             closely: whether ``running`` must be exact at any time; costs more.
         """
+        self.answered: Demand | None = None
         self._done = done
         self._model = model
         self._closely = closely
@@ -89,6 +96,11 @@ class SocketCopy:
     def running(self) -> list[Record]:
         """The responses that are being read, the oldest first."""
         return [reading.speak() for reading in self._open]
+
+    @property
+    def under_way(self) -> list[tuple[Demand, Record]]:
+        """The same, each with what asked for it."""
+        return [(reading.demand, reading.speak()) for reading in self._open]
 
     @property
     def waiting(self) -> int:
@@ -243,6 +255,7 @@ class SocketCopy:
         if record.id:
             self._over.append(record.id)
         record.model = record.model or reading.demand.model or self._model
+        self.answered = reading.demand
         self._done(record)
 
     def _take_error(self, event: Event, size: int) -> None:
@@ -271,6 +284,7 @@ class SocketCopy:
             state="completed",
             turn=self._turn,
         )
+        self.answered = None
         if record.usage is not None:
             self._done(record)
 
