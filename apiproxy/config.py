@@ -15,6 +15,7 @@ from apiproxy.ledger.open import InFolder, InRedis, Nowhere, Place
 from apiproxy.policy.overlay import NO_PRICES, Overlay, read_overlay
 from apiproxy.policy.rules import Rules
 from apiproxy.providers.base import Provider
+from apiproxy.settings.access import Access
 from apiproxy.settings.listeners import read_providers
 from apiproxy.settings.options import OPTIONS
 from apiproxy.settings.origin import Origin
@@ -83,6 +84,7 @@ class Settings:
         deadlines: how long we wait.
         limits: how much we take.
         rules: limits in a time, budgets, prices, and which models may be used.
+        access: who may come, and what may be asked for.
         warnings: what an operator should hear at start.
         secret_names: environment variables that hold a secret.
     """
@@ -114,6 +116,7 @@ class Settings:
     deadlines: Deadlines = field(factory=Deadlines)
     limits: Limits = field(factory=Limits)
     rules: Rules = field(factory=Rules)
+    access: Access = field(factory=Access)
     warnings: list[str] = field(factory=list)
     secret_names: frozenset[str] = frozenset()
 
@@ -252,6 +255,7 @@ def _read(sources: Sources, new_id: Callable[[], str]) -> Settings:
             _prices(sources, sections["pricing"]["file"]),
             sources.warnings.append,
         ),
+        access=Access.read(sources, sections["access"]),
         **sections[""],
         **sections["egress"],
         warnings=sources.warnings,

@@ -24,13 +24,17 @@ from apiproxy.bookkeeping import ALONE, Bookkeeping, Common
 from apiproxy.config import ConfigurationError, Settings
 from apiproxy.control import sources
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.exchange import Census, Crowd, Observers
+from apiproxy.core.exchange import Census, Crowd, Exchange, Guard, Observers
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.roster import Roster
 from apiproxy.herald import Herald
 from apiproxy.keycheck import KeyCheck
 from apiproxy.listening import AnyFactory, Listening, PortTaken
+from apiproxy.policy.callers import Callers
+from apiproxy.policy.endpoints import Endpoints
 from apiproxy.policy.ledger import LedgerUnavailable
+from apiproxy.policy.tools import ToolPolicy, ToolUse
+from apiproxy.policy.visitors import Visitors
 from apiproxy.providers.base import Provider
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.ends import Ends
@@ -40,6 +44,7 @@ from apiproxy.telemetry.report import Report
 from apiproxy.wire.control import Control
 from apiproxy.wire.drain import Drain
 from apiproxy.wire.local import Endpoint
+from apiproxy.wire.peers import Peers
 from apiproxy.wire.pool import Pool
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.route import Route
@@ -139,6 +144,7 @@ class Proxy(Service):
         self._control: ControlSocket | None = None
         self._watch = Watch(reactor, seconds, tick)
         self._handshakes = Handshakes(reactor)
+        self._peers = Peers()
         self._drain: Drain | None = None
         self.drained_in_order = False
         self._hurried = False
@@ -182,6 +188,11 @@ class Proxy(Service):
         hosts = {provider.name: provider.host for provider in settings.providers}
         lines = ExchangeLines(self._log, hosts)
         patient = (self.counters, lines)
+        access = settings.access
+        tools = ToolPolicy(access.tools, self._tool_used)
+        rules: tuple[Guard, ...] = (Endpoints(access.endpoints), tools)
+        visitors = Visitors(access.hosts, access.origins)
+        callers = None if access.callers is None else Callers(access.callers, time.time)
         roster = () if self._roster is None else (self._roster,)
         observers = Observers(self.census, self._ends, *roster, patient=patient)
         return {
@@ -203,6 +214,10 @@ class Proxy(Service):
                 metering=self._books.metering,
                 run=settings.run_id,
                 retried=_bound(self.counters.retried, provider.name),
+                guards=rules,
+                visitors=visitors,
+                callers=callers,
+                peers=self._peers,
             )
             for provider in settings.providers
         }
@@ -278,6 +293,17 @@ class Proxy(Service):
             status=error.status,
             error=error.code,
             error_message=error.message,
+        )
+
+    def _tool_used(self, exchange: Exchange, use: ToolUse) -> None:
+        """A request asks for a hosted tool, which policy lets pass and wants to be known."""
+        self._log.log(
+            "info",
+            "hosted_tool",
+            request_id=exchange.id,
+            provider=exchange.provider,
+            kind=use.kind,
+            host=use.host or None,
         )
 
     # Its life.

@@ -256,7 +256,7 @@ def collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     # What has grown old is looked at when it has become a quarter more than it was at the
-    # last full collection. That must not count what is frozen: it would be half an hour.
+    # last full collection. That must not have counted what is frozen, or it comes too late.
     gc.collect()
     gc.set_threshold(_ALLOCATIONS, 3, 3)
 

@@ -15,6 +15,7 @@ _COMMANDS = {
     "check": "apiproxy.cli.check",
     "health": "apiproxy.cli.health",
     "settings": "apiproxy.cli.settings",
+    "token": "apiproxy.cli.token",
     "state": "apiproxy.cli.state",
     "budget": "apiproxy.cli.budget",
     "stop": "apiproxy.cli.stop",

@@ -46,10 +46,12 @@ class Channel(typing.Protocol):
         body_left: bytes of the body to come, 0 when it has come whole; ``CHUNKED`` for an
             unknown number.
         full: whether the agent does not read as fast as we write.
+        peer: IP address of the agent; empty on a Unix socket.
     """
 
     body_left: int
     full: bool
+    peer: str
 
     def take_first_body(self) -> bytes:
         """What of a counted body came with its head; asked once, at the beginning."""
