@@ -38,7 +38,8 @@ class CapsTests(SynchronousTestCase):
 
     def test_a_ledger_on_another_host(self) -> None:
         """It is known when that has answered."""
-        self.found = waiting = Deferred()
+        waiting: Deferred[list[Standing]] = Deferred()
+        self.found = waiting
         self.caps.look()
         self.assertEqual(self.told, [])
         waiting.callback(SOME)

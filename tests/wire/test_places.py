@@ -64,7 +64,7 @@ class QueueTests(SynchronousTestCase):
         """There is an end to the queue, too."""
         self.successResultOf(self.entered())
         for _ in range(2):
-            self.entered().addErrback(lambda _: None)
+            _ = self.entered().addErrback(lambda _: None)
         self.failureResultOf(self.entered(), Overloaded)
         self.clock.advance(5)
 
@@ -72,7 +72,7 @@ class QueueTests(SynchronousTestCase):
         """It is not in the way of others."""
         leave = self.successResultOf(self.entered())
         second, third = self.entered(), self.entered()
-        second.addErrback(lambda _: None)
+        _ = second.addErrback(lambda _: None)
         second.cancel()
         assert callable(leave)
         leave()

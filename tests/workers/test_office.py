@@ -52,7 +52,11 @@ class OfficeTests(SynchronousTestCase):
         self.place = Path(self.mktemp()).absolute()
         self.place.mkdir()
         self.patch(folder, "PLACES", (str(self.place),))
-        self.control = type("Control", (FakeControl,), {})
+
+        class Control(FakeControl):
+            """That of this test."""
+
+        self.control = Control
         self.patch(control, "FrontControl", self.control)
 
     def office(self, chosen: Settings) -> Office:
