@@ -13,11 +13,24 @@ from twisted.internet.interfaces import IReactorTime
 
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import CLOSED, Exchange
+from apiproxy.wire.channel import AgentChannel
 from apiproxy.wire.entrance import Entrance
 from apiproxy.wire.relay import Relay
-from apiproxy.wire.site import ProviderSite
+from apiproxy.wire.route import Route
 
 _MOMENT_SECONDS = 0.08
+
+
+class Listener(Protocol):
+    """A port, as far as something is under way there.
+
+    Attributes:
+        route: has the open WebSockets.
+        channels: the connections of agents.
+    """
+
+    route: Route
+    channels: set[AgentChannel]
 
 
 class Underway(Protocol):
@@ -38,7 +51,7 @@ class Stopping:
     """Ends what is under way on all listeners; a ``core.stopping.Stopper``."""
 
     def __init__(
-        self, sites: Callable[[], Iterable[ProviderSite]], clock: IReactorTime
+        self, sites: Callable[[], Iterable[Listener]], clock: IReactorTime
     ) -> None:
         """Nothing is stopped.
 
