@@ -208,7 +208,9 @@ class Passage:
 
     @property
     def between_events(self) -> bool:
-        """Whether the last byte that went out ended an event of a stream."""
+        """Whether the last byte that went out ended an event of a stream, or was no byte."""
+        if not self.exchange.bytes_down:
+            return True
         reader = self._reader
         return self._tail.endswith(_EVENT_ENDS) or (
             reader is not None and reader.can_end
