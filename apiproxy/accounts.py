@@ -10,7 +10,7 @@ which answers later, keeps what it is owed itself.)
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from msgspec import Struct, structs
@@ -76,7 +76,6 @@ class Accounts:
         clock: IReactorTime,
         now: Callable[[], float],
         seconds: Callable[[], float],
-        new_id: Callable[[], str],
         tell: Callable[[Metered], None],
         tell_refusal: Refused,
         complain: Complain,
@@ -90,7 +89,6 @@ class Accounts:
             clock: for what is done later.
             now: epoch seconds.
             seconds: a clock that does not jump.
-            new_id: makes ids that are not used twice.
             tell: told of each response that is over; later, and many at a time.
             tell_refusal: told of each refusal.
             complain: told of what cannot be written down.
@@ -102,7 +100,6 @@ class Accounts:
         self._clock = clock
         self._now = now
         self._seconds = seconds
-        self._new_id = new_id
         self._tell = tell
         self._tell_refusal = tell_refusal
         self._complain = complain
@@ -110,7 +107,7 @@ class Accounts:
         self._noted: Batch[tuple[Passage, Record | Kept]] = Batch(clock, self._note)
         self._owed: deque[Write] = deque()
         self._retry: IDelayedCall | None = None
-        self._closing: Deferred[None] | None = None
+        self._closed = False
         self._sums: dict[tuple[str, str, str], _Sum] = {}
         self._missed: list[Entry] = []
         self._summing: IDelayedCall | None = None
@@ -171,7 +168,7 @@ class Accounts:
         provider = passage.exchange.provider
         denied = self._admission.failed(provider, status, run=self.run)
         if denied:
-            self._add(denied)
+            self._write(lambda: self.ledger.add(denied))
 
     def grow(self, passage: Passage, record: Record) -> None:
         """A response has become longer; cut it if it has crossed a cap.
@@ -196,14 +193,17 @@ class Accounts:
         except LedgerUnavailable:
             return  # what it has used is settled in the end
         if isinstance(shortage, Deferred):
-            known = shortage.addCallback(lambda found: self._cut(passage, found))
+            known = shortage.addCallback(
+                lambda found: self._cut(passage, found, so_far)
+            )
             _ = known.addErrback(_forgive)
         else:
-            self._cut(passage, shortage)
+            self._cut(passage, shortage, so_far)
 
-    def _cut(self, passage: Passage, shortage: object) -> None:
+    def _cut(self, passage: Passage, shortage: object, so_far: Iterable[Entry]) -> None:
         if isinstance(shortage, Shortage) and passage.cut is not None:
-            passage.cut(self._admission.refusal(shortage))
+            told = _with_own(shortage, so_far)
+            passage.cut(self._admission.refusal(told))
 
     # What nobody had to claim.
 
@@ -247,16 +247,8 @@ class Accounts:
             at = entry.account, entry.measure
             together[at] = together.get(at, 0) + entry.amount
         if together:
-            self._add([Entry(*at, amount) for at, amount in together.items()])
-
-    def _add(self, entries: Sequence[Entry]) -> None:
-        """Write down what nobody has claimed.
-
-        Not by ``Ledger.add``: what is settled under an id can be tried again, for it is
-        written down once, even where the first try was heard and its answer was not.
-        """
-        id = self._new_id()
-        self._write(lambda: self.ledger.settle(id, entries))
+            added = [Entry(*at, amount) for at, amount in together.items()]
+            self._write(lambda: self.ledger.add(added))
 
     def catch_up(self) -> None:
         """Price and tell what was noted: exchanges have it from now on (``metered``)."""
@@ -316,11 +308,11 @@ class Accounts:
     def _write(self, write: Write) -> None:
         """Write something down, now or as soon as it can be."""
         self._owed.append(write)
-        if len(self._owed) == 1:
-            self._pay()
-        elif len(self._owed) > _MOST_OWED:
-            del self._owed[1]  # the first may be on its way at this moment
+        if len(self._owed) > _MOST_OWED:
+            self._owed.popleft()
             self._complain(_LOST, LedgerUnavailable())
+        if self._retry is None:
+            self._pay()
 
     def _pay(self) -> None:
         """Write down what is owed, in order."""
@@ -332,32 +324,19 @@ class Accounts:
                 return
             except Exception as error:
                 self._complain(_LOST, error)
-            else:
-                if isinstance(written, Deferred):
-                    _ = written.addCallbacks(self._paid, self._unpaid)
-                    return
+                written = None
             self._owed.popleft()
-        self._all_paid()
+            if isinstance(written, Deferred):
+                _ = written.addErrback(self._unwritten)
 
-    def _paid(self, _: object) -> None:
-        self._owed.popleft()
-        self._pay()
-
-    def _unpaid(self, failure: Failure) -> None:
-        if failure.check(LedgerUnavailable):
-            self._later()
-            return
-        assert failure.value is not None
-        self._complain(_LOST, failure.value)
-        self._paid(None)
+    def _unwritten(self, failure: Failure) -> None:
+        """A ledger on another host is away; it remembers itself what it is owed."""
+        if not failure.check(LedgerUnavailable):
+            assert failure.value is not None
+            self._complain(_LOST, failure.value)
 
     def _later(self) -> None:
-        """Try again in a while; at the end, give up."""
-        if self._closing is not None:
-            lost, self._owed = len(self._owed), deque()
-            self._complain(f"{lost} costs could not be written", LedgerUnavailable())
-            self._all_paid()
-        elif self._retry is None:
+        if self._retry is None and not self._closed:
             self._retry = self._clock.callLater(_AGAIN_SECONDS, self._again)
 
     def _again(self) -> None:
@@ -369,22 +348,18 @@ class Accounts:
         """What could not be written down yet."""
         return len(self._owed)
 
-    def _all_paid(self) -> None:
-        closing = self._closing
-        if closing is not None and not closing.called:
-            closing.callback(None)
-
-    async def close(self) -> None:
+    def close(self) -> None:
         """Write down what can be, and try no more."""
-        self.flush()
-        closing: Deferred[None] = Deferred()
-        self._closing = closing
+        self._closed = True
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-            self._pay()
+        self.flush()
+        self._pay()
         if self._owed:
-            await closing
+            self._complain(
+                f"{len(self._owed)} costs were not written down", LedgerUnavailable()
+            )
 
     def __repr__(self) -> str:
         return f"<Accounts of {self.run}, {self.owed} owed>"
@@ -398,6 +373,20 @@ def _beyond(claim: Claim, so_far: Iterable[Entry]) -> list[Entry]:
         for each in so_far
         if (more := each.amount - aside.get((each.account, each.measure), 0)) > 0
     ]
+
+
+def _with_own(shortage: Shortage, so_far: Iterable[Entry]) -> Shortage:
+    """The shortage with what the response itself has used as spent, where that is it.
+
+    As long as only what others have set aside is in the way, trying again may help.
+    """
+    standing, cap = shortage.standing, shortage.entry.cap or 0
+    for each in so_far:
+        if (each.account, each.measure) == (standing.account, standing.measure):
+            spent = standing.spent + each.amount
+            if not shortage.final and spent >= cap:
+                return Shortage(shortage.entry, structs.replace(standing, spent=spent))
+    return shortage
 
 
 def _grown(claim: Claim, so_far: Iterable[Entry]) -> Claim:

@@ -63,6 +63,8 @@ class Options(usage.Options):
         from twisted.internet import reactor
 
         self._environ = dict(os.environ)
+        self["unusable"] = EXIT_CONFIGURATION
+        self._origin: Origin | None = None
         parent: Any = self.parent  # twistd's or twist's own options
         if self["worker"] is None:
             self["settings"] = _or_exit(self.reread, EXIT_CONFIGURATION)
@@ -76,6 +78,7 @@ class Options(usage.Options):
             end_with_parent()
             self["inherited"], origin = inherit(self["worker"])
             self["settings"] = _or_exit(lambda: self.remade(origin), EXIT_UNUSABLE)
+            self["unusable"] = EXIT_UNUSABLE
         settings = self["settings"]
         self["log"] = log = LineLog(sink.write, level=settings.log_level, now=time.time)
         log.redact(settings.secrets)
@@ -91,7 +94,7 @@ class Options(usage.Options):
         Raises:
             ConfigurationError: they make no sense any more.
         """
-        settings, origin = collect(self["config"], self._environ)
+        settings, origin = collect(self["config"], self._environ, self._origin)
         check_usable(settings)
         self._origin = origin
         for name in settings.secret_names:
@@ -124,6 +127,8 @@ class Options(usage.Options):
             notify=notifier(os.environ.get("NOTIFY_SOCKET")),
             dropped=self._dropped,
             give_up=process.give_up,
+            end=process.end,
+            reread=process.reload,
         )
 
     def front(self, process: Process) -> Served:
@@ -136,10 +141,12 @@ class Options(usage.Options):
             cast(Any, reactor),
             self["log"],
             self.launch,
-            lambda: self._origin,
+            lambda: cast(Origin, self._origin),
             notify=notifier(os.environ.get("NOTIFY_SOCKET")),
             dropped=self._dropped,
             give_up=process.give_up,
+            end=process.end,
+            reread=process.reload,
         )
 
     def worker(self, process: Process) -> Served:
@@ -187,13 +194,14 @@ def inherit(number: int) -> tuple["Inherited", Origin]:
 
     try:
         inherited = Inherited.take(number)
-        origin = ask(inherited.channel)
+        serve = ask(inherited.channel)
     except OSError:
         say("--worker is for apiproxy itself; see APIPROXY_WORKERS")
         raise SystemExit(EXIT_CONFIGURATION) from None
-    if origin is None:  # the service ends before this worker has begun
+    if serve is None:  # the service ends before this worker has begun
         raise SystemExit(0)
-    return inherited, origin
+    inherited.ledger = serve.ledger
+    return inherited, serve.origin
 
 
 def worker_command(number: int) -> list[str]:
@@ -249,7 +257,7 @@ def collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     # What has grown old is looked at when it has become a quarter more than it was at the
-    # last full collection. That must not count what is frozen: it would be half an hour.
+    # last full collection. That must not have counted what is frozen, or it comes too late.
     gc.collect()
     gc.set_threshold(_ALLOCATIONS, 3, 3)
 
@@ -304,6 +312,7 @@ def makeService(options: Options) -> IService:
         observer=options["events"],
         reread=options.reread,
         worker=options["worker"] is not None,
+        exit_unusable=options["unusable"],
     )
     collect_seldom()
     return process

@@ -128,5 +128,9 @@ class AnswerReader(Protocol):
         """The body is complete; or it is not, for this reason (a word for ``Record.gap``)."""
 
     @property
+    def can_end(self) -> bool:
+        """Whether an ending of ours may follow: between two events, not encoded."""
+
+    @property
     def running(self) -> Record | None:
         """The response that is being read, with what is known so far; None for none."""

@@ -424,7 +424,11 @@ class Bridge:
         if self._turns is not None:
             self._turns.stop(error)
         else:
-            self.close(POLICY, error.code.encode("ascii"), error)
+            self.halt(error)
+
+    def halt(self, error: ProxyError) -> None:
+        """End it now, with a Close where one can stand."""
+        self.close(POLICY, error.code.encode("ascii"), error)
 
     # Deadlines.
 

@@ -186,8 +186,16 @@ class Metering:
         if call is not None:
             passage.shape = call.shape
         if self._editor.active and first(ask.fields, b"content-encoding") is None:
-            body = await self._edited(passage, body)
+            body = await self._with_changes(passage, body)
         return Entered(body, passage)
+
+    async def _with_changes(self, passage: Passage, body: bytes) -> bytes:
+        """The same as ``_edited``; nothing stays set aside if that comes to nothing."""
+        try:
+            return await self._edited(passage, body)
+        except BaseException:
+            passage.end(None)
+            raise
 
     async def _edited(self, passage: Passage, body: bytes) -> bytes:
         """The body with all changes that rules make."""
@@ -219,7 +227,7 @@ class Metering:
         if not self._editor.steers:
             return message
         passage.shape = "responses"
-        return await self._edited(passage, message)
+        return await self._with_changes(passage, message)
 
     async def admit(self, exchange: Exchange, demand: Demand) -> Passage:
         """Let a demand pass, or refuse it.
@@ -228,7 +236,9 @@ class Metering:
             ProxyError: why it may not.
         """
         exchange.model = demand.model[:128]
-        refusal = self._admission.check(demand, exchange.provider)
+        asks = demand.inference and exchange.transport == "websocket"
+        refusal = self.rates.admit(exchange.provider) if asks else None
+        refusal = refusal or self._admission.check(demand, exchange.provider)
         if refusal is not None:
             raise refusal
         passage = self.note(exchange, demand)

@@ -231,8 +231,13 @@ class Passage:
 
     @property
     def between_events(self) -> bool:
-        """Whether the last byte that went out ended an event of a stream."""
-        return self._tail.endswith(_EVENT_ENDS)
+        """Whether the last byte that went out ended an event of a stream, or was no byte."""
+        if not self.exchange.bytes_down:
+            return True
+        reader = self._reader
+        return self._tail.endswith(_EVENT_ENDS) or (
+            reader is not None and reader.can_end
+        )
 
     def event_end(self, data: bytes) -> int | None:
         """Where in the next bytes of the body an event ends; None if none does."""

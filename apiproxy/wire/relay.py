@@ -393,9 +393,18 @@ class Relay:
     # The end.
 
     def stop(self, error: ProxyError) -> None:
-        """End it now; a stream says why, if it is between two events."""
-        if self._passage is not None:
+        """End it; a stream says why, and if it is in the middle of an event, at its end.
+
+        That end may not come; see ``wire.stopping``.
+        """
+        passage = self._passage
+        if passage is not None:
             self._cut(error)
+        if self._cutting is None:
+            self._finish(error)
+
+    def halt(self, error: ProxyError) -> None:
+        """End it at once."""
         self._finish(error)
 
     def _cut(self, error: ProxyError) -> None:

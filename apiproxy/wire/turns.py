@@ -260,9 +260,9 @@ class Turns:
             self._reader.refused()
             passage.end(self._ending)
             return
+        edited = await self._metering.edited_message(passage, message.payload)
         passage.cut = self.stop
         self._open.append(passage)
-        edited = await self._metering.edited_message(passage, message.payload)
         if edited is message.payload:
             self._pass(raw, message)
         else:

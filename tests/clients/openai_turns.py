@@ -12,6 +12,8 @@ from typing import Any
 from openai import APIError, AsyncOpenAI, OpenAI
 from openai.types.responses import ResponseInputParam
 
+from tests.clients.between import between
+
 _ASKED: ResponseInputParam = [{"role": "user", "content": "Good morning"}]
 
 
@@ -92,6 +94,24 @@ def connect_async(client: OpenAI) -> Any:
     return asyncio.run(story())
 
 
+def realtime(client: OpenAI) -> Any:
+    """A turn on the WebSocket of Realtime; its text."""
+    seen = ""
+    with client.realtime.connect(model="mock-1") as connection:
+        connection.response.create()
+        for event in connection:
+            if event.type == "response.output_text.delta":
+                seen += event.delta
+            elif event.type == "response.done":
+                break
+    return seen
+
+
+def twice(client: OpenAI) -> Any:
+    """Two responses for one client, with whatever the test does between."""
+    return between(lambda: responses(client))
+
+
 def failing_chat(client: OpenAI) -> Any:
     """A chat completion that cannot be had; what is raised."""
     return _raised(lambda: chat(client))
@@ -113,6 +133,17 @@ def cut_chat(client: OpenAI) -> Any:
             stream=True,
         )
         seen.extend(chunk.choices[0].delta.content for chunk in stream)
+
+    return [seen, _raised(read)]
+
+
+def cut_responses(client: OpenAI) -> Any:
+    """The same with Responses."""
+    seen: list[str] = []
+
+    def read() -> None:
+        stream = client.responses.create(model="mock-1", input=_ASKED, stream=True)
+        seen.extend(event.type for event in stream)
 
     return [seen, _raised(read)]
 

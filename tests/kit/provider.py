@@ -785,6 +785,7 @@ def websocket(
     protocols: Sequence[str] = (),
     headers: Mapping[str, str] | None = None,
     deflate: bool = True,
+    takeover: bool = True,
     greeting: Sequence[str | bytes] = (),
     echo: bool = True,
     then: Callable[[Socket], Awaitable[None]] | None = None,
@@ -795,6 +796,7 @@ def websocket(
         protocols: subprotocols it speaks; the first offered of them is chosen.
         headers: more fields for the 101, such as ``x-codex-turn-state``.
         deflate: whether to accept permessage-deflate when it is offered.
+        takeover: whether compressed messages may then refer to those before them.
         greeting: messages sent in the same segment as the 101.
         echo: whether each message is sent back.
         then: what to do once it is open; it stays open after that.
@@ -812,7 +814,9 @@ def websocket(
             closeHandshakeTimeout=0,
             failByDrop=False,
             webStatus=False,
-            perMessageCompressionAccept=_accept_deflate if deflate else None,
+            perMessageCompressionAccept=(
+                (_accept_deflate if takeover else _accept_without) if deflate else None
+            ),
         )
         socket = Socket(call, protocols, headers or {}, greeting, echo)
         socket.factory = factory
@@ -829,6 +833,15 @@ def _accept_deflate(offers: Iterable[object]) -> PerMessageDeflateOfferAccept | 
     for offer in offers:
         if isinstance(offer, PerMessageDeflateOffer):
             return PerMessageDeflateOfferAccept(offer)
+    return None
+
+
+def _accept_without(offers: Iterable[object]) -> PerMessageDeflateOfferAccept | None:
+    for offer in offers:
+        if isinstance(offer, PerMessageDeflateOffer):
+            return PerMessageDeflateOfferAccept(
+                offer, request_no_context_takeover=True, no_context_takeover=True
+            )
     return None
 
 

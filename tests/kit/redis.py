@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import tempfile
 from pathlib import Path
 
@@ -33,10 +34,16 @@ class Redis:
     Attributes:
         path: of its socket.
         running: whether the process is there.
+        port: on 127.0.0.1; 0 for none.
     """
 
     def __init__(
-        self, reactor: IReactor, *, password: str | None = None, keeps: bool = False
+        self,
+        reactor: IReactor,
+        *,
+        password: str | None = None,
+        keeps: bool = False,
+        tcp: bool = False,
     ) -> None:
         """Make it; it listens after ``start``.
 
@@ -44,11 +51,13 @@ class Redis:
             reactor: the real one.
             password: that it asks for.
             keeps: whether it has written to its disk what it has answered.
+            tcp: whether it also listens on 127.0.0.1, on the same port after a restart.
         """
         self.running = False
         self._reactor = reactor
         self._password = password
         self._keeps = keeps
+        self.port = _free_port() if tcp else 0
         self._folder = Path()
         self._process: IProcessTransport | None = None
         self._bell = Bell()
@@ -89,7 +98,8 @@ class Redis:
     async def restart(self) -> None:
         """Start it again, with what it has kept."""
         options = {
-            "port": "0",
+            "port": str(self.port),
+            "bind": "127.0.0.1",
             "unixsocket": self.path,
             "dir": str(self._folder),
             "save": "",
@@ -110,6 +120,14 @@ class Redis:
             if not self.running:
                 raise RedisBroken(self._output.decode(errors="replace"))
             await deferLater(self._reactor, 0.005)
+
+
+def _free_port() -> int:
+    """One on which nobody listens at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 class _Process(ProcessProtocol):

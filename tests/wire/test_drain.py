@@ -65,8 +65,8 @@ class DrainTests(BenchCase):
         self.assertEqual(agent.state, "open")
         bench.wait(3)
         self.assertFalse(self.successResultOf(draining))
-        self.assertEqual((agent.state, bench.line().state), ("aborted", "aborted"))
-        self.assertIn("closed 499 agent_gone", bench.told)
+        self.assertEqual((agent.state, bench.line().state), ("closed", "aborted"))
+        self.assertIn("closed 503 shutting_down", bench.told)
 
     def test_no_grace_at_all(self) -> None:
         """Everything is aborted at once."""

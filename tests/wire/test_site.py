@@ -220,7 +220,7 @@ class DrainTests(BenchCase):
         bench.site.drain()
         bench.site.abort()
         bench.turn()
-        self.assertEqual((agent.state, bench.line().state), ("aborted", "aborted"))
+        self.assertEqual((agent.state, bench.line().state), ("closed", "aborted"))
         self.assertTrue(bench.site.quiet)
         self.assertEqual(bench.census.live, 0)
 

@@ -142,9 +142,9 @@ class SocketCopy:
 
     def refused(self) -> None:
         """What was asked last was refused, and its message did not go upstream."""
-        if self._last is not None and self._last in self._asked:
-            self._asked.remove(self._last)
-            self._choose()
+        # By identity: an agent may well ask for the same thing twice.
+        self._asked = [asked for asked in self._asked if asked is not self._last]
+        self._choose()
 
     def told(self, payload: bytes) -> None:
         """Take a message of upstream."""
