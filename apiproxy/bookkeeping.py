@@ -136,8 +136,9 @@ class Bookkeeping:
 
     def _rates(self, settings: Settings) -> RateLimits:
         names = [provider.name for provider in settings.providers]
-        if self._figures is None:
-            self._figures = [0] * RateLimits.size(len(names), self._workers)
+        size = RateLimits.size(len(names), self._workers)
+        if self._figures is None or len(self._figures) < size:  # one more after a reload
+            self._figures = [0] * size
         return RateLimits(
             settings.rules.rates,
             self._figures,
