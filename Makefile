@@ -1,8 +1,8 @@
 # Every command a person or CI needs. The work is done in scripts/, a few lines each.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check cover cost bench bench-quick bench-docs bench-peers soak lock \
-    prices news image agents-codex clean
+.PHONY: help run test test-all check cover cost bench bench-quick bench-docs bench-peers soak fuzz sbom lock \
+    prices news image agents clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list these commands
@@ -43,6 +43,13 @@ soak: SECONDS ?= 3600
 soak:  ## constant mixed load for SECONDS (3600), memory sampled, with a plot
 	@scripts/soak --seconds $(SECONDS)
 
+fuzz: SECONDS ?= 1200
+fuzz:  ## every parser and every port with bytes of all kinds, for SECONDS (1200)
+	@scripts/fuzz $(SECONDS)
+
+sbom:  ## write sbom.json (CycloneDX), what the image is made of, from the lock file
+	@scripts/sbom
+
 lock:  ## pin the dependencies anew after a change in setup.cfg (ARGS=--upgrade: newest of all)
 	@scripts/lock $(ARGS)
 
@@ -55,8 +62,8 @@ news:  ## show what the next entry of CHANGELOG.md will say
 image:  ## build the container image
 	@scripts/image
 
-agents-codex:  ## install the Codex CLI into .agents, so that its test runs (needs npm)
-	@scripts/agents-codex
+agents:  ## run the real CLIs and SDKs through apiproxy, offline, and print the matrix (needs npm, root)
+	@scripts/agents $(ARGS)
 
 clean:  ## remove virtual environments, caches and build results
 	@scripts/clean

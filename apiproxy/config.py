@@ -15,9 +15,10 @@ from apiproxy.ledger.open import InRedis, Place
 from apiproxy.policy.overlay import NO_PRICES, Overlay, read_overlay
 from apiproxy.policy.rules import Rules
 from apiproxy.providers.base import Provider
+from apiproxy.settings.access import Access
 from apiproxy.settings.listeners import read_providers
 from apiproxy.settings.options import OPTIONS
-from apiproxy.settings.origin import Origin
+from apiproxy.settings.origin import Origin, read_once
 from apiproxy.settings.policy_options import rules_of
 from apiproxy.settings.reference import reference
 from apiproxy.settings.sources import Sources
@@ -83,6 +84,7 @@ class Settings:
         deadlines: how long we wait.
         limits: how much we take.
         rules: limits in a time, budgets, prices, and which models may be used.
+        access: who may come, and what may be asked for.
         warnings: what an operator should hear at start.
         secret_names: environment variables that hold a secret.
     """
@@ -114,6 +116,7 @@ class Settings:
     deadlines: Deadlines = field(factory=Deadlines)
     limits: Limits = field(factory=Limits)
     rules: Rules = field(factory=Rules)
+    access: Access = field(factory=Access)
     warnings: list[str] = field(factory=list)
     secret_names: frozenset[str] = frozenset()
 
@@ -172,12 +175,16 @@ def read_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     return collect(path, environ)[0]
 
 
-def collect(path: str | None, environ: Mapping[str, str]) -> tuple[Settings, Origin]:
+def collect(
+    path: str | None, environ: Mapping[str, str], earlier: Origin | None = None
+) -> tuple[Settings, Origin]:
     """Settings from the environment and the configuration file, and what they are made of.
 
     Args:
         path: of the file; None for ``APIPROXY_CONFIG``, or none.
         environ: the environment.
+        earlier: what the settings were made of before. What stood behind a descriptor can
+            be read once only, and is taken from there.
 
     Raises:
         ConfigurationError: with every problem there is.
@@ -191,7 +198,7 @@ def collect(path: str | None, environ: Mapping[str, str]) -> tuple[Settings, Ori
         problem = f"--config: {path} cannot be read: {error.strerror}"
         raise ConfigurationError([problem]) from error
     origin = Origin.of(environ, toml)
-    read = origin.noting(lambda name: Path(name).read_bytes())
+    read = origin.noting(lambda name: read_once(name, earlier))
     return Settings.read(environ, toml, read, fresh_ids(os.urandom)), origin
 
 
@@ -243,6 +250,7 @@ def _read(sources: Sources, new_id: Callable[[], str]) -> Settings:
             _prices(sources, sections["pricing"]["file"]),
             sources.warnings.append,
         ),
+        access=Access.read(sources, sections["access"]),
         **sections[""],
         **sections["egress"],
         warnings=sources.warnings,

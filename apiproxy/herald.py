@@ -30,6 +30,7 @@ class Herald:
     def up(self, settings: Settings, **more: object) -> None:
         """It serves; with the warnings that an operator should hear now."""
         self._warn("startup", settings)
+        self._log.log("info", "callers", message=_about_callers(settings))
         configured = [
             provider.name
             for provider in settings.providers
@@ -71,6 +72,17 @@ class Herald:
     def _warn(self, event: str, settings: Settings) -> None:
         for warning in settings.warnings:
             self._log.log("warning", event, message=warning)
+
+
+def _about_callers(settings: Settings) -> str:
+    """Whether those who come are asked who they are."""
+    callers = settings.access.callers
+    if callers is None:
+        return (
+            "callers are not told apart: whoever reaches a port uses its key;"
+            " see APIPROXY_CALLERS_FILE"
+        )
+    return f"only callers with a token are let in; {len(callers)} are listed"
 
 
 def needing_restart(old: Settings, new: Settings) -> Iterator[str]:

@@ -21,12 +21,17 @@ from apiproxy.admin.reflect import Reflect
 from apiproxy.bookkeeping import Bookkeeping
 from apiproxy.config import Settings
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.exchange import Census, Crowd, Observers
+from apiproxy.core.exchange import Census, Crowd, Exchange, Guard, Observers
 from apiproxy.core.ids import fresh_ids
 from apiproxy.herald import Herald
 from apiproxy.keycheck import KeyCheck
 from apiproxy.listening import AnyFactory, Listening
+from apiproxy.policy.callers import Callers
+from apiproxy.policy.endpoints import Endpoints
+from apiproxy.policy.tools import ToolPolicy, ToolUse
+from apiproxy.policy.visitors import Visitors
 from apiproxy.providers.base import Provider
+from apiproxy.secretary import Secretary
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.ends import Ends
 from apiproxy.telemetry.exchange_lines import ExchangeLines
@@ -35,6 +40,7 @@ from apiproxy.telemetry.report import Report
 from apiproxy.wire.control import Control
 from apiproxy.wire.drain import Drain
 from apiproxy.wire.local import Endpoint
+from apiproxy.wire.peers import Peers
 from apiproxy.wire.pool import Pool
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.route import Route
@@ -121,6 +127,8 @@ class Proxy(Service):
         self._books = self._bookkeeping(settings, ways)
         self._watch = Watch(reactor, seconds, tick)
         self._handshakes = Handshakes(reactor)
+        self._peers = Peers()
+        self._secretary = Secretary(log, reactor)
         self._drain: Drain | None = None
         self.drained_in_order = False
         self._hurried = False
@@ -161,6 +169,11 @@ class Proxy(Service):
         hosts = {provider.name: provider.host for provider in settings.providers}
         lines = ExchangeLines(self._log, hosts)
         patient = (self.counters, lines)
+        access = settings.access
+        tools = ToolPolicy(access.tools, self._tool_used)
+        rules: tuple[Guard, ...] = (Endpoints(access.endpoints), tools)
+        visitors = Visitors(access.hosts, access.origins)
+        callers = None if access.callers is None else Callers(access.callers, time.time)
         observers = Observers(self.census, self._ends, patient=patient)
         return {
             provider.name: Route(
@@ -180,6 +193,10 @@ class Proxy(Service):
                 census=self.census,
                 metering=self._books.metering,
                 retried=_bound(self.counters.retried, provider.name),
+                guards=rules,
+                visitors=visitors,
+                callers=callers,
+                peers=self._peers,
             )
             for provider in settings.providers
         }
@@ -257,6 +274,17 @@ class Proxy(Service):
             error_message=error.message,
         )
 
+    def _tool_used(self, exchange: Exchange, use: ToolUse) -> None:
+        """A request asks for a hosted tool, which policy lets pass and wants to be known."""
+        self._log.log(
+            "info",
+            "hosted_tool",
+            request_id=exchange.id,
+            provider=exchange.provider,
+            kind=use.kind,
+            host=use.host or None,
+        )
+
     # Its life.
 
     def privilegedStartService(self) -> None:
@@ -282,6 +310,7 @@ class Proxy(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._books.open()
         self._herald.up(self.settings)
+        self._secretary.serve(self.settings)
         self._watch.start()
         self._notify("READY=1")
         self._check_keys(self._key_rejected)
@@ -305,6 +334,7 @@ class Proxy(Service):
     async def _stop(self) -> None:
         self._notify("STOPPING=1")
         self.keycheck.stop()
+        self._secretary.stop()
         self._herald.draining(self.census.live)
         await self.listening.close()
         self._drain = Drain(tuple(self.sites.values()), self._reactor)
@@ -362,6 +392,8 @@ class Proxy(Service):
         shared = self._shared()
         for site in self.sites.values():
             site.endpoints = self._endpoints(site.route.provider, shared)
+        if self.running:
+            self._secretary.serve(self.settings)
         self._herald.reloaded(before, settings)
         if self.running:
             self._check_keys(lambda: None)

@@ -31,8 +31,9 @@ class HeraldTests(SynchronousTestCase):
     def test_up(self) -> None:
         """Warnings first; then who has a key, and what else there is to tell."""
         self.herald.up(settings(HTTPS_PROXY=""), workers=2)
-        warning, up = self.said()
+        warning, callers, up = self.said()
         self.assertEqual((warning["level"], up["level"]), ("warning", "info"))
+        self.assertEqual(callers["event"], "callers")
         self.assertEqual(up["providers_configured"], ["openai", "opencode"])
         self.assertEqual(up["workers"], 2)
 

@@ -15,9 +15,12 @@ _COMMANDS = {
     "check": "apiproxy.cli.check",
     "health": "apiproxy.cli.health",
     "settings": "apiproxy.cli.settings",
+    "token": "apiproxy.cli.token",
     "state": "apiproxy.cli.state",
     "budget": "apiproxy.cli.budget",
     "stop": "apiproxy.cli.stop",
+    "env": "apiproxy.cli.env",
+    "exec": "apiproxy.cli.exec",
     "demo": "apiproxy.demo.main",
 }
 """Module by subcommand; the command in it is called ``command``."""

@@ -12,8 +12,17 @@
     │   ├── AgentTooSlow              408  request_timeout
     │   ├── AgentGone                 499  agent_gone
     │   └── WebSocketUnavailable      426  websocket_unavailable
+    ├── AccessRefused                 this is not for whoever asks
+    │   ├── HostRefused               403  host_refused
+    │   ├── OriginRefused             403  origin_refused
+    │   ├── CallerUnknown             401  caller_unknown
+    │   ├── CallerExpired             401  caller_expired
+    │   ├── CallerRefused             403  caller_refused
+    │   ├── EndpointRefused           403  endpoint_refused
+    │   └── ToolRefused               403  tool_refused
     ├── OurFault                      we cannot serve this now, or at all
     │   ├── NotConfigured             403  provider_not_configured
+    │   ├── CredentialAwaited         503  credential_awaited
     │   ├── Overloaded                503  too_many_exchanges
     │   ├── ShuttingDown              503  shutting_down
     │   ├── Stopped                   400  stopped_by_operator
@@ -163,6 +172,66 @@ class WebSocketUnavailable(AgentFault):
     default = "This WebSocket cannot be carried here; use HTTP instead."
 
 
+class AccessRefused(ProxyError):
+    """This is not for whoever asks."""
+
+    status, code, fault = 403, "access_refused", "agent"
+
+
+class HostRefused(AccessRefused):
+    """The request names a host that we do not go by: a web page may have sent it here."""
+
+    status, code = 403, "host_refused"
+    default = "The Host of the request is not ours; see APIPROXY_ALLOWED_HOSTS."
+
+
+class OriginRefused(AccessRefused):
+    """A browser sent this for a page that is not on the list."""
+
+    status, code = 403, "origin_refused"
+    default = "Requests of web pages are refused; see APIPROXY_ALLOWED_ORIGINS."
+
+
+class CallerUnknown(AccessRefused):
+    """There is a list of callers, and the request has no token of any of them."""
+
+    status, code = 401, "caller_unknown"
+    default = (
+        "The key is not the token of a caller here;"
+        " see APIPROXY_CALLERS_FILE and apiproxy token."
+    )
+
+
+class CallerExpired(AccessRefused):
+    """The token was good once."""
+
+    status, code = 401, "caller_expired"
+    default = "The token of this caller has expired."
+
+
+class CallerRefused(AccessRefused):
+    """The caller is known, and this is not for it."""
+
+    status, code = 403, "caller_refused"
+    default = "This caller may not use this; see APIPROXY_CALLERS_FILE."
+
+
+class EndpointRefused(AccessRefused):
+    """The answer of this endpoint would be a credential."""
+
+    status, code = 403, "endpoint_refused"
+    default = (
+        "This endpoint makes or shows credentials; APIPROXY_OPEN_ENDPOINTS opens it."
+    )
+
+
+class ToolRefused(AccessRefused):
+    """The request asks the provider to go somewhere, or to run something, that is denied."""
+
+    status, code = 403, "tool_refused"
+    default = "This hosted tool is denied; see APIPROXY_TOOLS."
+
+
 class OurFault(ProxyError):
     """We cannot serve this now, or at all."""
 
@@ -172,6 +241,13 @@ class NotConfigured(OurFault):
 
     status, code = 403, "provider_not_configured"
     default = "No credential is configured for this provider."
+
+
+class CredentialAwaited(OurFault):
+    """The program that gives the credential has not given one, or the last one has ended."""
+
+    status, code, retriable = 503, "credential_awaited", True
+    default = "The credential is being fetched; the log says how that goes."
 
 
 class Overloaded(OurFault):

@@ -18,6 +18,7 @@ from enum import IntEnum
 from typing import Literal, Protocol
 
 from apiproxy.core.errors import InternalError, ProxyError
+from apiproxy.core.grant import Grant
 from apiproxy.core.values import Answer, Ask
 
 Transport = Literal["http", "websocket"]
@@ -125,6 +126,7 @@ class Exchange:
         bytes_up: bytes of request body, or of WebSocket frames, sent upstream.
         bytes_down: bytes of answer body, or of WebSocket frames, sent to the agent.
         close_code: WebSocket close code that ended it (RFC 6455, section 7.4); None else.
+        grant: what the caller may do; None where callers are not told apart.
     """
 
     __slots__ = (
@@ -140,6 +142,7 @@ class Exchange:
         "ended",
         "error",
         "forwarded",
+        "grant",
         "id",
         "method",
         "model",
@@ -165,14 +168,13 @@ class Exchange:
         observers: Observers = NOBODY,
         complain: Complain = lambda sentence, error: None,
         transport: Transport = "http",
+        grant: Grant | None = None,
     ) -> None:
         self.id = id
         self.provider = provider
         self.method = method
         self.path = path
-        self.caller = ""
         self.run = ""
-        self.model = ""
         self.transport = transport
         self.status = 0
         self.error: ProxyError | None = None
@@ -186,6 +188,9 @@ class Exchange:
         self.bytes_up = 0
         self.bytes_down = 0
         self.close_code: int | None = None
+        self.grant = grant
+        self.caller = "" if grant is None else grant.name
+        self.model = ""
         self._seconds = seconds
         self._observers = observers
         self._complain = complain

@@ -75,7 +75,11 @@ _OURS = frozenset(
 """Said anew by us to upstream, or meant for us alone. The last seven make some servers serve
 another host, method or path than the one that was decided on."""
 
-_DROPPED = HOP_BY_HOP | CREDENTIAL_SLOTS | FORWARDING | _OURS
+_OF_BROWSERS = frozenset({b"origin", b"sec-fetch-site"})
+"""What browsers say of the page behind a request; ``Origin`` goes on if it may (see
+``wire.site``), the other has no meaning beyond the first hop."""
+
+_DROPPED = HOP_BY_HOP | CREDENTIAL_SLOTS | FORWARDING | _OURS | _OF_BROWSERS
 _DROPPED_PREFIXES = (b"x-forwarded-", b"x-amz-", b"x-apiproxy-")
 
 _ANSWER_DROPPED = HOP_BY_HOP | {

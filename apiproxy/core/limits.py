@@ -47,6 +47,7 @@ class Limits:
         message: bytes of one WebSocket message.
         exchanges: exchanges under way at once, over all providers.
         connections: agent connections open at once, over all providers.
+        peer: of these, those of one IP address; Unix sockets have none.
         idle_lines: warm upstream lines kept for each provider.
         replay: bytes of a request body kept so that it can be sent again when a reused
             line turns out to be dead.
@@ -58,6 +59,7 @@ class Limits:
     message: int = 32 * MiB
     exchanges: int = 8192
     connections: int = 16384
+    peer: int = 12288
     idle_lines: int = 64
     replay: int = 4 * MiB
 

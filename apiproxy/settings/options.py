@@ -2,6 +2,7 @@
 
 from apiproxy.core.egress import NoProxy
 from apiproxy.core.limits import Deadlines, Limits
+from apiproxy.settings.access_options import ACCESS
 from apiproxy.settings.kinds import (
     ADDRESSES,
     NO_PROXY,
@@ -160,8 +161,9 @@ _LIMITS = (
     _limit("MAX_MESSAGE_BYTES", "message", size(1), "Bytes of a WebSocket message."),
     _limit("MAX_EXCHANGES", "exchanges", count(1), "Exchanges under way at once."),
     _limit("MAX_CONNECTIONS", "connections", count(1), "Agent connections at once."),
+    _limit("MAX_PEER_CONNECTIONS", "peer", count(1), "Those of one IP address."),
     _limit("MAX_IDLE_LINES", "idle_lines", count(0), "Warm lines for each provider."),
     _limit("REPLAY_BYTES", "replay", size(0), "Bytes of a body kept for one retry."),
 )
 
-OPTIONS = (*_GENERAL, *METERING, *_EGRESS, *_DEADLINES, *_LIMITS, *POLICY)
+OPTIONS = (*_GENERAL, *METERING, *_EGRESS, *_DEADLINES, *_LIMITS, *POLICY, *ACCESS)

@@ -31,7 +31,7 @@ def _value(settings: object, option: Option) -> object:
     if isinstance(value, EgressProxy):
         return value.shown
     if isinstance(value, tuple):
-        return list(value)
+        return [one if isinstance(one, _PLAIN) else str(one) for one in value]
     return value if isinstance(value, _PLAIN) else repr(value)
 
 

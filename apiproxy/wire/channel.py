@@ -99,6 +99,7 @@ class AgentChannel(Protocol):
     """One connection of an agent.
 
     Attributes:
+        peer: IP address of the agent; empty on a Unix socket.
         request: the request being served, or None.
         body_left: bytes of its body to come, 0 when it has come whole; ``CHUNKED`` for an
             unknown number.
@@ -108,8 +109,11 @@ class AgentChannel(Protocol):
     _line: Transport
     _send: Callable[[bytes], None]
 
-    def __init__(self, site: ChannelSite, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self, site: ChannelSite, seconds: Callable[[], float], peer: str = ""
+    ) -> None:
         self._site = site
+        self.peer = peer
         self._seconds = seconds
         self._buffer = b""
         self._chunked: ChunkedReader | None = None

@@ -46,10 +46,12 @@ class Channel(typing.Protocol):
         body_left: bytes of the body to come, 0 when it has come whole; ``CHUNKED`` for an
             unknown number.
         full: whether the agent does not read as fast as we write.
+        peer: IP address of the agent; empty on a Unix socket.
     """
 
     body_left: int
     full: bool
+    peer: str
 
     def take_first_body(self) -> bytes:
         """What of a counted body came with its head; asked once, at the beginning."""
@@ -143,6 +145,10 @@ class AgentRequest:
         """
         if self.keep and self.channel.body_left and not self._can_drain():
             self.keep = False
+        if status == 408 and self.channel.body_left:
+            self.keep = (
+                False  # whoever sent half a body so slowly is not waited for again
+            )
         close = b"" if self.keep else b"Connection: close\r\n"
         return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, join(fields), close)
 

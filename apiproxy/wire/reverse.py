@@ -12,10 +12,12 @@ from apiproxy.core.errors import (
     WebSocketUnavailable,
 )
 from apiproxy.core.exchange import Exchange
+from apiproxy.core.grant import Grant
 from apiproxy.core.handshake import check_handshake
 from apiproxy.core.head import CHUNKED
 from apiproxy.core.headers import request_id
 from apiproxy.core.memo import Memo
+from apiproxy.core.presented import presented
 from apiproxy.core.target import split_target, upstream_target
 from apiproxy.core.values import Ask
 from apiproxy.wire.entrance import Entrance
@@ -61,6 +63,7 @@ class ProviderResource(ReverseProxyResource):
     def render(self, request: AgentRequest) -> int:
         """Begin the exchange that this request asks for, or refuse it."""
         try:
+            grant = self._admitted(request)
             ask = self._read(request)
         except ProxyError as error:
             self._listener.refuse(request, error)
@@ -71,6 +74,7 @@ class ProviderResource(ReverseProxyResource):
             ask.method,
             split_target(request.head.target)[0],
             websocket=ask.upgrade,
+            grant=grant,
         )
         kind = Upgrade if ask.upgrade else Relay
         relay = kind(route, request, exchange, ask)
@@ -111,6 +115,19 @@ class ProviderResource(ReverseProxyResource):
             or (WebSocketUnavailable() if ask.upgrade and not route.websocket else None)
             or exchange.ask(ask, route.guards)
         )
+
+    def _admitted(self, request: AgentRequest) -> Grant | None:
+        """What whoever asks may do; None where nobody is asked who it is.
+
+        Raises:
+            AccessRefused: it may not do anything here.
+        """
+        route = self._listener.route
+        if route.callers is None:
+            return None
+        query = split_target(request.head.target)[1]
+        keys = presented(request.special, query, route.provider.own_slots)
+        return route.callers.admit(keys, route.provider.name)
 
     def _target(self, target: bytes) -> tuple[bytes, bytes]:
         """The target for upstream, and its path."""

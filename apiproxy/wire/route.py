@@ -13,11 +13,14 @@ from apiproxy.core.exchange import (
     Guard,
     Observers,
 )
+from apiproxy.core.grant import Admission, Grant
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Fields
+from apiproxy.policy.visitors import Visitors
 from apiproxy.providers.base import Provider
 from apiproxy.wire.bridge import Bridge
 from apiproxy.wire.metering import Metering
+from apiproxy.wire.peers import Peers
 from apiproxy.wire.pool import Pool
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.websocket import Handshakes
@@ -45,6 +48,9 @@ class Route:
         census: counts what is under way, on all routes; also one of the observers.
         metering: lets requests pass and keeps the books; None where nobody counts.
         retried: told of each exchange that needs a second line.
+        visitors: tells requests of web pages from those of agents; None lets all in.
+        callers: lets callers in; None where nobody is asked who it is.
+        peers: who holds how many connections, on all routes.
         draining: whether we are about to stop.
         bridges: the open WebSockets.
     """
@@ -66,11 +72,20 @@ class Route:
     census: Crowd
     metering: Metering | None = None
     retried: Callable[[], None] = lambda: None
+    visitors: Visitors | None = None
+    callers: Admission | None = None
+    peers: Peers = field(factory=Peers)
     draining: bool = field(default=False, init=False)
     bridges: set[Bridge] = field(factory=set, init=False)
 
     def exchange(
-        self, request_id: str, method: bytes, path: bytes, *, websocket: bool
+        self,
+        request_id: str,
+        method: bytes,
+        path: bytes,
+        *,
+        websocket: bool,
+        grant: Grant | None = None,
     ) -> Exchange:
         """Begin an exchange; ``path`` is the agent's, without the query."""
         return Exchange(
@@ -82,7 +97,13 @@ class Route:
             observers=self.observers,
             complain=self.complain,
             transport="websocket" if websocket else "http",
+            grant=grant,
         )
+
+    def agent_left(self, peer: str) -> None:
+        """A connection of an agent, or the WebSocket that it became, is over."""
+        self.census.agent_left()
+        self.peers.left(peer)
 
     def error_answer(self, error: ProxyError, request_id: str) -> tuple[Fields, bytes]:
         """An error in the provider's dialect: the header lines and the body."""

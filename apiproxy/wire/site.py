@@ -16,6 +16,7 @@ from apiproxy.core.familiar import Familiar
 from apiproxy.core.headers import request_id as agents_id, request_kind
 from apiproxy.wire.channel import AgentChannel
 from apiproxy.wire.local import Endpoint, Local, Waiting
+from apiproxy.wire.peers import address_of
 from apiproxy.wire.request import AgentRequest
 from apiproxy.wire.reverse import ProviderResource
 from apiproxy.wire.route import Route
@@ -68,10 +69,14 @@ class ProviderSite(Site):
     def buildProtocol(  # type: ignore[override]  # Twisted wants one of its own
         self, addr: IAddress | None
     ) -> AgentChannel | None:
-        """A channel for an agent; none when there are too many."""
-        if self.route.census.agents >= self.route.limits.connections:
+        """A channel for an agent; none when there are too many, in all or of its address."""
+        route = self.route
+        if route.census.agents >= route.limits.connections:
             return None
-        return AgentChannel(self, self.route.seconds)
+        peer = address_of(addr)
+        if peer and route.peers.full(peer, route.limits.peer):
+            return None
+        return AgentChannel(self, route.seconds, peer)
 
     # What a channel calls.
 
@@ -81,13 +86,29 @@ class ProviderSite(Site):
         if self.draining:
             request.keep = False
         try:
-            if endpoint is not None and request.head.method in (b"GET", b"HEAD"):
+            refusal = self._not_let_in(request)
+            if refusal is not None:
+                request.keep = False
+                self.refuse(request, refusal)
+            elif endpoint is not None and request.head.method in (b"GET", b"HEAD"):
                 self._answer_locally(request, endpoint)
             else:
                 self.resource.render(request)
         except Exception as error:
             self.complain("a request could not be served", error)
             self.refuse(request, InternalError())
+
+    def _not_let_in(self, request: AgentRequest) -> ProxyError | None:
+        """Why a web page may have sent this; None for an agent, or a page on the list."""
+        visitors, special = self.route.visitors, request.special
+        # No browser comes by a Unix socket, and clients put anything into Host there.
+        if visitors is not None and request.channel.peer:
+            refusal = visitors.refusal(special)
+            if refusal is not None:
+                return refusal
+        if b"origin" in special:
+            request.fields += [(b"Origin", value) for value in special[b"origin"]]
+        return None
 
     def _answer_locally(self, request: AgentRequest, endpoint: Endpoint) -> None:
         accept = next(
@@ -136,12 +157,13 @@ class ProviderSite(Site):
     def channel_made(self, channel: AgentChannel) -> None:
         """An agent connected."""
         self.route.census.agent_came()
+        self.route.peers.came(channel.peer)
         self.channels.add(channel)
         self.route.watch.add(channel)
 
     def channel_lost(self, channel: AgentChannel) -> None:
         """An agent's connection is gone."""
-        self.route.census.agent_left()
+        self.route.agent_left(channel.peer)
         self.channel_given(channel)
 
     def channel_given(self, channel: AgentChannel) -> None:

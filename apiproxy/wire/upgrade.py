@@ -9,6 +9,7 @@ HTTP at once where trying again may help; 400 stops it where nothing can.
 """
 
 import base64
+from functools import partial
 
 from apiproxy.core.errors import InternalError, ProxyError, UpstreamMalformed
 from apiproxy.core.exchange import Exchange
@@ -25,7 +26,7 @@ from apiproxy.wire.turns import Turns
 
 def upgrade_status(error: ProxyError) -> int:
     """The status by which a WebSocket client is refused."""
-    if error.status in (400, 413, 426, 429, 431, 499):
+    if error.status in (400, 401, 413, 426, 429, 431, 499):
         return error.status
     return 426 if error.retriable else 400
 
@@ -126,7 +127,7 @@ class Upgrade(Relay):
             route.random,
             route.watch,
             route.bridges,
-            route.census.agent_left,
+            partial(route.agent_left, self._channel.peer),
             self._charge,
         )
         bridge.open(agent, upstream, up, down, self._turns(special, bridge))

@@ -11,6 +11,8 @@ from typing import Any
 from anthropic import Anthropic, APIStatusError
 from anthropic.types import MessageParam
 
+from tests.clients.between import between
+
 _ASKED: list[MessageParam] = [{"role": "user", "content": "Good morning"}]
 
 
@@ -37,6 +39,23 @@ def count_tokens(client: Anthropic) -> Any:
 def models(client: Anthropic) -> Any:
     """The models there are."""
     return [model.id for model in client.models.list()]
+
+
+def batches(client: Anthropic) -> Any:
+    """The batches there are."""
+    return [batch.id for batch in client.messages.batches.list()]
+
+
+def upload(client: Anthropic) -> Any:
+    """A file that is uploaded; its name and its size."""
+    files = getattr(client, "files", client.beta.files)
+    file = files.upload(file=("notes.txt", b"x" * 100_000, "text/plain"))
+    return [file.filename, file.size_bytes]
+
+
+def twice(client: Anthropic) -> Any:
+    """Two messages for one client, with whatever the test does between."""
+    return between(lambda: messages(client))
 
 
 def failing(client: Anthropic) -> Any:

@@ -12,6 +12,8 @@ from typing import Any
 from openai import APIError, AsyncOpenAI, OpenAI
 from openai.types.responses import ResponseInputParam
 
+from tests.clients.between import between
+
 _ASKED: ResponseInputParam = [{"role": "user", "content": "Good morning"}]
 
 
@@ -90,6 +92,24 @@ def connect_async(client: OpenAI) -> Any:
         return [seen, []]
 
     return asyncio.run(story())
+
+
+def realtime(client: OpenAI) -> Any:
+    """A turn on the WebSocket of Realtime; its text."""
+    seen = ""
+    with client.realtime.connect(model="mock-1") as connection:
+        connection.response.create()
+        for event in connection:
+            if event.type == "response.output_text.delta":
+                seen += event.delta
+            elif event.type == "response.done":
+                break
+    return seen
+
+
+def twice(client: OpenAI) -> Any:
+    """Two responses for one client, with whatever the test does between."""
+    return between(lambda: responses(client))
 
 
 def failing_chat(client: OpenAI) -> Any:

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core import errors
 from apiproxy.core.errors import (
+    AccessRefused,
     AgentFault,
     EgressFault,
     InternalError,
@@ -107,6 +108,7 @@ class ErrorTreeTests(SynchronousTestCase):
         """Logs and counters say whose doing it was."""
         for base, fault in [
             (AgentFault, "agent"),
+            (AccessRefused, "agent"),
             (OurFault, "us"),
             (PolicyRefusal, "us"),
             (EgressFault, "egress"),
@@ -139,6 +141,6 @@ class ErrorTreeTests(SynchronousTestCase):
                 self.assertTrue(kind.retriable, kind)
             self.assertIn(
                 kind.status,
-                (400, 403, 405, 408, 413, 426, 429, 431, 499, 500, 502, 503, 504),
+                (400, 401, 403, 405, 408, 413, 426, 429, 431, 499, 500, 502, 503, 504),
                 kind,
             )

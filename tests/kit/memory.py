@@ -202,7 +202,7 @@ class Agent(Scripted):
 
     def __init__(self, bench: "Bench", **transport: Any) -> None:
         super().__init__(bench, **transport)
-        channel = bench.site.buildProtocol(None)
+        channel = bench.site.buildProtocol(transport.get("peer"))
         assert channel is not None
         self.channel: AgentChannel = channel
         self.transport.connect(channel)

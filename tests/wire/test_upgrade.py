@@ -244,13 +244,13 @@ class OurRefusalTests(UpgradeCase):
     """What we refuse ourselves, by the status that makes clients do the best."""
 
     def test_each_error_has_its_status(self) -> None:
-        """426 where trying by HTTP may help, 400 where nothing does."""
+        """426 where trying by HTTP may help, 400 or 401 where nothing does."""
         statuses = {
             kind.code: upgrade_status(kind())
             for kind in vars(errors).values()
             if isinstance(kind, type) and issubclass(kind, ProxyError)
         }
-        self.assertEqual(set(statuses.values()), {400, 413, 426, 429, 431, 499})
+        self.assertEqual(set(statuses.values()), {400, 401, 413, 426, 429, 431, 499})
         for code, status in (
             ("websocket_unavailable", 426),
             ("too_many_exchanges", 426),

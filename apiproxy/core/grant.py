@@ -1,0 +1,68 @@
+"""What one caller may do: the shape in which callers, budgets and the wire meet.
+
+A caller is one of several agents that share a proxy and are told apart by their tokens. A
+token that was narrowed for a sub-agent is a caller of its own, within the first: what it
+spends is spent by both, so a budget cannot be passed by narrowing.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class Allowance(Struct, frozen=True):
+    """What may be spent on one account.
+
+    Attributes:
+        account: as the ledger names it: ``caller:NAME``.
+        measure: of what, in the ledger's words: ``tokens``, ``money`` or ``runs``.
+        cap: in the ledger's unit of that measure.
+    """
+
+    account: str
+    measure: str
+    cap: int
+
+
+class Grant(Struct, frozen=True):
+    """A caller that was let in, and what it may do.
+
+    Attributes:
+        name: of the caller; a narrowed token has ``+`` and eight digits after it.
+        accounts: all on which it spends, the widest first, as the ledger names them.
+        allowances: all of them have to be kept.
+        models: lists of patterns with ``*``; a model must match one of each list.
+    """
+
+    name: str
+    accounts: tuple[str, ...] = ()
+    allowances: tuple[Allowance, ...] = ()
+    models: tuple[tuple[str, ...], ...] = ()
+
+    def allows(self, model: str) -> bool:
+        """Whether it may use this model; without a list it may use any.
+
+        A model that cannot be told (empty) is none that a list allows.
+        """
+        name = model.lower()
+        return all(
+            name != "" and any(fnmatchcase(name, each.lower()) for each in patterns)
+            for patterns in self.models
+        )
+
+
+class Admission(Protocol):
+    """Lets callers in."""
+
+    def admit(self, presented: Sequence[bytes], provider: str) -> Grant:
+        """The grant of whoever holds one of these keys.
+
+        Args:
+            presented: what the request has where keys are put, in order.
+            provider: name of the listener.
+
+        Raises:
+            AccessRefused: nobody, or nobody who may use this provider.
+        """

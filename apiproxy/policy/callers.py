@@ -1,0 +1,209 @@
+"""Callers: the list of them, and who of them has sent a request.
+
+The token is whatever the agent sends as its key anyway, so no client has to change. Tokens are
+looked up by their digest: how long that takes tells about digests, and whoever could choose
+those could have the token. Signatures are compared in constant time.
+
+A caveat of a narrowed token is ``word=value``::
+
+    p=openai,anthropic        providers, by the names of their listeners
+    m=gpt-5*,o4-mini          models, with * for anything
+    e=1767225600              the end, POSIX seconds
+    b.money=5000000000        an allowance, in the ledger's unit of the measure
+
+One that is not understood refuses the token: it may take away what we cannot tell.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from attrs import field, frozen
+
+from apiproxy.core.errors import CallerExpired, CallerRefused, CallerUnknown
+from apiproxy.core.grant import Allowance, Grant
+from apiproxy.policy.tokens import MAX_TOKEN, Narrowed, Verifier, digest
+
+MEASURES = ("tokens", "money", "runs")
+"""In which an allowance can be given; as the ledger has them."""
+
+_MOST_TRIED = 8
+_CAVEAT = re.compile(r"(p|m|e|b\.[a-z]+)=(.+)", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
+
+
+@frozen(kw_only=True)
+class Caller:
+    """One that may come.
+
+    Attributes:
+        name: in logs, metrics and budgets.
+        verifiers: of its tokens; several while one takes the place of another.
+        providers: names of the listeners that it may use; None for all.
+        models: patterns of models; None for all.
+        expires: POSIX seconds at which its tokens end; None for never.
+        budgets: caps by measure, in the ledger's units.
+    """
+
+    name: str
+    verifiers: tuple[Verifier, ...]
+    providers: frozenset[str] | None = None
+    models: tuple[str, ...] | None = None
+    expires: float | None = None
+    budgets: tuple[tuple[str, int], ...] = ()
+
+    def grant(self) -> Grant:
+        """What it may do with a whole token."""
+        account = f"caller:{self.name}"
+        return Grant(
+            self.name,
+            (account,),
+            tuple(Allowance(account, *budget) for budget in self.budgets),
+            () if self.models is None else (self.models,),
+        )
+
+
+@frozen
+class _Rest:
+    """What the caveats of a narrowed token leave.
+
+    Attributes:
+        providers: a set for each caveat; it must be in all.
+        models: as in ``Grant``.
+        expires: POSIX seconds, all of them.
+        budgets: measures and caps.
+    """
+
+    providers: list[frozenset[str]] = field(factory=list)
+    models: list[tuple[str, ...]] = field(factory=list)
+    expires: list[int] = field(factory=list)
+    budgets: list[tuple[str, int]] = field(factory=list)
+
+    def take_away(self, caveat: bytes) -> bool:
+        """Read one caveat; False if it is not understood."""
+        found = _CAVEAT.fullmatch(caveat.decode("ascii", "replace"))
+        if found is None:
+            return False
+        word, value = found.groups()
+        if word == "p":
+            self.providers.append(frozenset(value.split(",")))
+        elif word == "m":
+            self.models.append(tuple(value.split(",")))
+        elif _NUMBER.fullmatch(value) is None:
+            return False
+        elif word == "e":
+            self.expires.append(int(value))
+        elif word[2:] in MEASURES:
+            self.budgets.append((word[2:], int(value)))
+        else:
+            return False
+        return True
+
+
+class Callers:
+    """All that may come; lets them in, or not."""
+
+    def __init__(self, callers: Sequence[Caller], now: Callable[[], float]) -> None:
+        """Make it.
+
+        Args:
+            callers: as listed.
+            now: POSIX seconds.
+        """
+        self.callers = tuple(callers)
+        self._now = now
+        self._by_digest = {
+            verifier.digest: caller
+            for caller in callers
+            for verifier in caller.verifiers
+        }
+        self._by_id = {
+            verifier.id: (caller, verifier.chain)
+            for caller in callers
+            for verifier in caller.verifiers
+            if verifier.chain is not None
+        }
+
+    def admit(self, presented: Sequence[bytes], provider: str) -> Grant:
+        """The grant of whoever holds one of these keys; the first that is a token counts.
+
+        Args:
+            presented: what the request has where keys are put, in order.
+            provider: name of the listener.
+
+        Raises:
+            CallerUnknown: none of them is a token, or there are none.
+            CallerExpired: the token has ended.
+            CallerRefused: it may not use this provider.
+        """
+        for token in presented[:_MOST_TRIED]:
+            if 0 < len(token) <= MAX_TOKEN:
+                grant = self._whole(token, provider) or self._narrowed(token, provider)
+                if grant is not None:
+                    return grant
+        raise CallerUnknown
+
+    def _whole(self, token: bytes, provider: str) -> Grant | None:
+        caller = self._by_digest.get(digest(token))
+        if caller is None:
+            return None
+        self._check(caller, provider)
+        return caller.grant()
+
+    def _narrowed(self, token: bytes, provider: str) -> Grant | None:
+        narrowed = Narrowed.parse(token)
+        if narrowed is None or narrowed.id not in self._by_id:
+            return None
+        caller, chain = self._by_id[narrowed.id]
+        if not narrowed.verified(chain):
+            return None
+        rest = _Rest()
+        if not all(map(rest.take_away, narrowed.caveats)):
+            raise CallerRefused("This token has a caveat that is not understood here.")
+        self._check(caller, provider)
+        if rest.expires and min(rest.expires) <= self._now():
+            raise CallerExpired
+        if any(provider not in names for names in rest.providers):
+            raise CallerRefused(_PROVIDER)
+        return _within(caller.grant(), narrowed, rest)
+
+    def _check(self, caller: Caller, provider: str) -> None:
+        if caller.expires is not None and caller.expires <= self._now():
+            raise CallerExpired
+        if caller.providers is not None and provider not in caller.providers:
+            raise CallerRefused(_PROVIDER)
+
+    def __repr__(self) -> str:
+        return f"<Callers {len(self.callers)}>"
+
+
+_PROVIDER = "This caller may not use this provider; see its list of providers."
+
+
+def _within(grant: Grant, narrowed: Narrowed, rest: _Rest) -> Grant:
+    """The grant of a narrowed token within that of the whole one.
+
+    Its account is named by its caveats, not by its signature, so that the same narrowing made
+    twice is one account; each allowance of it is beside those of the caller, never in
+    their place.
+    """
+    mark = digest(b"\0".join((narrowed.id, *narrowed.caveats)))[:4].hex()
+    name = f"{grant.name}+{mark}"
+    account = f"caller:{name}"
+    return Grant(
+        name,
+        (*grant.accounts, account),
+        (*grant.allowances, *(Allowance(account, *one) for one in rest.budgets)),
+        (*grant.models, *rest.models),
+    )
+
+
+def refuse_model(grant: Grant | None, model: str) -> CallerRefused | None:
+    """Why this caller may not use a model; None if it may, or if nobody asked who it is.
+
+    Args:
+        grant: of the exchange.
+        model: as the agent names it; empty if that cannot be told.
+    """
+    if grant is None or grant.allows(model):
+        return None
+    return CallerRefused("This caller may not use this model; see its list of models.")

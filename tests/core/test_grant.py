@@ -1,0 +1,22 @@
+"""What a caller may do."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from apiproxy.core.grant import Grant
+
+
+class GrantTests(SynchronousTestCase):
+    """Models."""
+
+    def test_without_a_list_any_model(self) -> None:
+        """Also one that cannot be told."""
+        self.assertTrue(Grant("a").allows("x"))
+        self.assertTrue(Grant("a").allows(""))
+
+    def test_with_lists_one_of_each(self) -> None:
+        """In any case of letters."""
+        grant = Grant("a", models=(("gpt-*", "o4"), ("*-mini", "O4")))
+        allowed = [
+            name for name in ("gpt-5-mini", "O4", "gpt-5", "") if grant.allows(name)
+        ]
+        self.assertEqual(allowed, ["gpt-5-mini", "O4"])
