@@ -137,7 +137,9 @@ class Bookkeeping:
     def _rates(self, settings: Settings) -> RateLimits:
         names = [provider.name for provider in settings.providers]
         size = RateLimits.size(len(names), self._workers)
-        if self._figures is None or len(self._figures) < size:  # one more after a reload
+        if (
+            self._figures is None or len(self._figures) < size
+        ):  # one more after a reload
             self._figures = [0] * size
         return RateLimits(
             settings.rules.rates,

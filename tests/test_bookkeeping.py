@@ -208,10 +208,14 @@ class PlaceTests(BooksCase):
         """Each writes its own part of them, and all count."""
         chosen = settings(AWF_RATE_LIMIT_ENABLED="1", AWF_RATE_LIMIT_RPM="2")
         figures = [0] * RateLimits.size(len(chosen.providers), 2)
-        for worker in range(2):
-            books = self.books(chosen, figures=figures, worker=worker, workers=2)
-            assert books.metering is not None
-            self.assertIsNone(books.metering.limit(self.exchange()))
+        first, books = (
+            self.books(chosen, figures=figures, worker=worker, workers=2)
+            for worker in range(2)
+        )
+        assert first.metering is not None
         assert books.metering is not None
+        for each in (first, books):
+            assert each.metering is not None
+            self.assertIsNone(each.metering.limit(self.exchange()))
         self.assertIsNotNone(books.metering.limit(self.exchange()))
         self.assertEqual(list(books.rate_limits()), ["openai"])
