@@ -52,9 +52,14 @@ def _chat(*choices: dict[str, Any]) -> dict[str, Any]:
 
 def responses_stream(words: Sequence[str]) -> list[bytes]:
     """The events of a Responses stream."""
-    response = {"id": "resp_1", "object": "response", "model": "gpt-4o", "output": []}
+    response: dict[str, Any] = {
+        "id": "resp_1",
+        "object": "response",
+        "model": "gpt-4o",
+        "output": [],
+    }
     usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
-    told = [
+    told: list[dict[str, Any]] = [
         {"type": "response.created", "response": response},
         *(
             {"type": "response.output_text.delta", "item_id": "m", "delta": word}
@@ -103,7 +108,7 @@ def messages_stream(words: Sequence[str]) -> list[bytes]:
 
 def gemini_parts(words: Sequence[str]) -> list[dict[str, Any]]:
     """What Gemini says, piece by piece."""
-    told = [
+    told: list[dict[str, Any]] = [
         {
             "candidates": [{"content": {"parts": [{"text": word}], "role": "model"}}],
             "modelVersion": "gemini-2.5-pro",

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.kit.line import Gate
 from tests.kit.provider import answer_json, held
@@ -188,6 +189,7 @@ class AwayTests(LedgerCase):
         self.assertEqual((await self.reflected())["ledger"], {"available": False})
         await redis.restart()
 
+        answer: dict[str, Any] = {}
         for _ in range(200):
             answer = await self.reflected()
             if answer.get("runs", {}).get("invocation_count") == 3:

@@ -111,8 +111,8 @@ class CutTests(MeteringCase):
                     for line in event.split(b"\n"):
                         if line.startswith(b"data: "):
                             json.loads(line[6:])
-                line = await self.provider_hung_up()
-                self.assertEqual(line["error"], LIMIT)
+                outcome = await self.provider_hung_up()
+                self.assertEqual(outcome["error"], LIMIT)
                 (record,) = await self.records(1)
                 self.assertEqual(record["gap"], LIMIT)
                 self.assertTrue(record["estimated"])

@@ -10,7 +10,7 @@ import sys
 import zlib
 from typing import Any
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 
 from tests.kit.frames import CLOSE, CONTINUATION, TEXT, frame
 from tests.kit.line import Gate
@@ -169,7 +169,7 @@ class LossTests(LossCase):
                     streamed(chat_stream(WORDS)),
                     900,
                     how,
-                    gate=gate,  # type: ignore[arg-type]
+                    gate=gate,
                 )
                 self.provider.on(CHAT, broken)
                 agent = await self.agent()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from tests.kit.frames import CLOSE, CONTINUATION, PING, PONG, TEXT
 from tests.kit.http import Response
@@ -116,6 +117,7 @@ class CapTests(MeteringCase):
         self.provider.on(PATH, script.behaviour())
         socket = await self.socket(deflate=deflate)
         kinds = []
+        heard: list[dict[str, Any]] = []
         for number in range(10):
             turn = Turn(input=number)
             socket.send(turn.request, fragment=fragment)

@@ -2,9 +2,14 @@
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
+from apiproxy.core.errors import Stopped
 from apiproxy.core.limits import Deadlines, Limits
+from apiproxy.policy.rules import Budgets, Rates, Rules
+from apiproxy.wire.metering import Metering
+from tests.kit.books import Desk
 from tests.kit.frames import (
     BINARY,
     CLOSE,
@@ -484,3 +489,74 @@ class DrainTests(BridgeCase):
         agent.leave()
         line.leave()
         self.assert_ended(bench, "closed 101", 1001)
+
+
+class TurnsTests(BridgeCase):
+    """Where a rule sees messages."""
+
+    def scene(self, rules: Rules) -> tuple[Bench, Agent, Upstream]:
+        """An open socket on which a model is talked to."""
+
+        def metering(clock: Clock) -> Metering:
+            self.desk = Desk(clock, rules)
+            return self.desk.metering
+
+        bench = self.bench(metering=metering)
+        agent = bench.agent()
+        agent.send(upgrade("/v1/responses"))
+        bench.line().send(switch())
+        agent.take()
+        bench.line().take()
+        return bench, agent, bench.line()
+
+    def test_a_message_is_held_and_judged(self) -> None:
+        """An agent that says too much meanwhile is read no more."""
+        bench, agent, line = self.scene(Rules(budgets=Budgets(runs=1)))
+        self.desk.ledger.slow = True
+        message = b'{"type":"response.create","model":"gpt-4o"}'
+        agent.send(frame(TEXT, message, mask=MASKED))
+        for _ in range(2):
+            agent.send(
+                frame(TEXT, b'{"type":"n","t":"' + b"x" * 60_000 + b'"}', mask=MASKED)
+            )
+        self.assertEqual(line.received, b"")
+        self.desk.ledger.answer()
+        bench.turn()
+        self.assertEqual(line.take().count(b"\x81"), 3)
+        self.desk.ledger.slow = False
+        agent.send(frame(TEXT, message, mask=MASKED))
+        self.assertIn(b"budget_reserved", agent.received)
+        self.assertEqual(line.received, b"")
+
+    def test_a_stop_is_said(self) -> None:
+        """In the words of the provider, and by a Close."""
+        for rules in (Rules(budgets=Budgets(runs=1)), Rules()):
+            bench, agent, line = self.scene(rules)
+            line.send(b"\x81\x05hel")
+            (bridge,) = bench.site.route.bridges
+            bridge.stop(Stopped())
+            line.send(b"lo\x81")
+            self.assertIn(b"stopped_by_operator", agent.received)
+            self.assertIn(b"\x88\x15\x03\xf0stopped_by_operator", agent.received)
+            self.assertEqual(bench.told[-1], "closed 101 stopped_by_operator")
+            agent.leave()
+            line.leave()
+
+    def test_a_stop_where_nobody_listens(self) -> None:
+        """A Close says it."""
+        bench, agent, line = self.start()
+        (bridge,) = bench.site.route.bridges
+        bridge.stop(Stopped())
+        self.assertIn(b"\x03\xf0stopped_by_operator", agent.received)
+        agent.leave()
+        line.leave()
+
+    def test_bytes_count_for_the_rate(self) -> None:
+        """As they come."""
+        rates = Rates(enabled=True, bytes_pm=10)
+        bench, agent, _ = self.scene(Rules(rates=rates))
+        agent.send(frame(TEXT, b'{"type":"session.note"}', mask=MASKED))
+        bench.wait(2)
+        other = bench.agent()
+        other.send(get())
+        self.assert_error(other, 429, "rate_limited")

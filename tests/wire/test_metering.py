@@ -133,7 +133,7 @@ class RefusingTests(MeteringCase):
         first = self.admitted(desk)
         self.refusal(desk, BudgetReserved)
         first.end(None)
-        _ = desk.ledger.store.add(first.claim.entries if first.claim else ())
+        desk.ledger.store.add(first.claim.entries if first.claim else ())
         self.refusal(desk, RunsExceeded)
         self.assertEqual(
             repr(desk.places), "<PlaceQueue <FairQueue 0 carried, 0 waiting>>"

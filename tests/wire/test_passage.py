@@ -94,7 +94,9 @@ class SettlingTests(PassageCase):
         self.assertEqual(self.left, ["body"])
         self.clock.advance(1)
         passage.feed(WORD + USAGE + b"data: [DONE]\n\n")
-        self.assertEqual(self.record().usage.output if self.record().usage else 0, 4)
+        usage = self.record().usage
+        assert usage is not None
+        self.assertEqual(usage.output, 4)
         passage.feed(b"more")
         passage.end(None)
         passage.end(None)

@@ -3,17 +3,23 @@
 from collections.abc import Callable
 
 from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.task import Clock
 
 from apiproxy.core.errors import (
     EgressDenied,
     InternalError,
     ProxyError,
+    Stopped,
     UpstreamMalformed,
 )
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.limits import Limits, MiB
 from apiproxy.core.values import Ask, Secret
+from apiproxy.policy.rules import Budgets, Rates, Rules
 from apiproxy.providers.base import Credential
+from apiproxy.wire.metering import Metering
+from apiproxy.wire.relay import Relay
+from tests.kit.books import Desk
 from tests.kit.memory import (
     KEY,
     Agent,
@@ -1055,3 +1061,97 @@ class FailureTests(RelayCase):
             "<Relay <Exchange id-1 acme FORWARDED 0.0s 0↑ 0↓>"
             " over <UpstreamLine fresh carrying GET>>",
         )
+
+
+class CutTests(BenchCase):
+    """A stream whose response crosses a cap ends where an event ends."""
+
+    def scene(self) -> tuple[Bench, Agent, Upstream]:
+        """An agent that waits for the answer to a request with a budget."""
+
+        def metering(clock: Clock) -> Metering:
+            self.desk = Desk(clock, Rules(budgets=Budgets(tokens=1_000_000)))
+            return self.desk.metering
+
+        bench = self.bench(metering=metering)
+        agent = bench.agent()
+        body = b'{"model":"gpt-4o","stream":true,"messages":[]}'
+        agent.send(post("/v1/chat/completions", body))
+        return bench, agent, bench.line()
+
+    def test_at_the_end_of_an_event(self) -> None:
+        """The rest of that event passes, then our own; upstream is hung up on."""
+        for framing in ("Transfer-Encoding: chunked", "Connection: close"):
+            bench, agent, line = self.scene()
+            line.send(head("200 OK", _SSE, framing))
+            half = len(_WORD) // 2
+            pieces = [
+                _WORD + _WORD[:half],
+                _WORD[half:][:9],
+                _WORD[half + 9 :] + b"!!!",
+            ]
+            for piece in pieces:
+                size = b"%x\r\n%b\r\n" % (len(piece), piece)
+                line.send(size if "chunked" in framing else piece)
+            text = agent.received
+            self.assertGreaterEqual(text.count(b"w"), 8000)
+            self.assertIn(b"effective_tokens_limit_exceeded", text)
+            self.assertNotIn(b"!!!", text)
+            self.assertTrue(text.endswith(b"0\r\n\r\n"))
+            self.assertEqual(line.state, "aborted")
+            self.assertEqual(
+                bench.told[-1], "closed 200 effective_tokens_limit_exceeded"
+            )
+
+    def test_what_has_a_length_is_aborted(self) -> None:
+        """There is no place for words of ours."""
+        bench, agent, line = self.scene()
+        line.send(head("200 OK", _SSE, "Content-Length: 1000000"))
+        line.send(_WORD)
+        self.assertEqual((agent.state, line.state), ("aborted", "aborted"))
+        self.assertEqual(bench.told[-1], "closed 200 effective_tokens_limit_exceeded")
+
+    def test_stopped_between_two_events(self) -> None:
+        """The stream says so; in the middle of one it is cut off."""
+        short = b'data: {"choices":[{"index":0,"delta":{"content":"w"}}]}\n\n'
+        for size, state in ((len(short), "open"), (20, "aborted")):
+            _, agent, line = self.scene()
+            line.send(head("200 OK", _SSE, "Transfer-Encoding: chunked"))
+            piece = short[:size]
+            line.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+            request = agent.channel.request
+            assert request is not None
+            assert isinstance(request.server, Relay)
+            request.server.stop(Stopped())
+            agent.bench.turn()
+            self.assertEqual(agent.state, state)
+            said = b"stopped_by_operator" in agent.received
+            self.assertEqual(said, state == "open")
+
+    def test_stopped_before_an_answer(self) -> None:
+        """It is an ordinary error."""
+        _, agent, _ = self.scene()
+        request = agent.channel.request
+        assert request is not None
+        assert isinstance(request.server, Relay)
+        request.server.stop(Stopped())
+        agent.bench.turn()
+        self.assert_error(agent, 400, "stopped_by_operator")
+
+    def test_chunks_count_for_the_rate(self) -> None:
+        """As they pass, where nobody holds them."""
+        rules = Rules(rates=Rates(enabled=True, bytes_pm=4))
+        bench = self.bench(metering=lambda clock: Desk(clock, rules).metering)
+        agent = bench.agent()
+        lines = request("POST", "/v1/files", "Transfer-Encoding: chunked")
+        agent.send(lines + b"5\r\n12345\r\n0\r\n\r\n")
+        bench.line().send(answer())
+        agent.take()
+        agent.send(get())
+        self.assert_error(agent, 429, "rate_limited")
+
+
+_SSE = "Content-Type: text/event-stream"
+_WORD = (
+    b'data: {"choices":[{"index":0,"delta":{"content":"' + b"w" * 4000 + b'"}}]}\n\n'
+)

@@ -402,3 +402,24 @@ class LiveTests(SynchronousTestCase):
         self.assertEqual(socket.copy.waiting, 0)
         socket.tell(toolCall={"functionCalls": []})
         self.assertEqual(len(socket.copy.running), 1)
+
+
+class AskedTests(SynchronousTestCase):
+    """What asked for a response is known from the very demand."""
+
+    def test_a_record_knows_what_asked_for_it(self) -> None:
+        """Also where the same was asked twice, and one of the two was refused."""
+        told: list[Demand | None] = []
+        copy = SocketCopy(lambda record: told.append(copy.answered))
+        message = b'{"type":"response.create","model":"m","input":"x"}'
+        first, refused = copy.asked(message), copy.asked(message)
+        copy.refused()
+        created = {"type": "response.created", "response": {"id": "r", "model": "m"}}
+        copy.told(msgspec.json.encode(created))
+        ((demand, record),) = copy.under_way
+        self.assertIs(demand, first)
+        self.assertIsNot(demand, refused)
+        self.assertEqual(record.id, "r")
+        copy.end("agent_gone")
+        self.assertEqual(len(told), 1)
+        self.assertIs(told[0], first)
