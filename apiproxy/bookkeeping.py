@@ -190,7 +190,8 @@ class Bookkeeping:
         """A response is over, and some milliseconds have passed."""
         try:
             self._counters.metered(metered)
-            self._lines.metered(metered)
+            if metered.transport != "http":
+                self._lines.metered(metered)
             if self._usage_log is not None:
                 self._usage_log.metered(metered)
         except Exception as error:  # telemetry fails open

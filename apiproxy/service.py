@@ -138,8 +138,8 @@ class Proxy(Service):
         self._seconds = seconds
         ways = self._ways(settings)
         self.keycheck = self._keycheck(settings, ways)
-        self._ends = Ends(reactor)
         self._books = self._bookkeeping(settings, ways, common)
+        self._ends = Ends(reactor, self._books.accounts.catch_up)
         self._roster = Roster() if settings.control_socket else None
         self.stopping = Stopping(lambda: self.sites.values(), reactor)
         self._control: ControlSocket | None = None

@@ -348,7 +348,7 @@ class StoppingTests(ProxyCase):
         self.successResultOf(stopping)
 
     def test_the_grace_is_over(self) -> None:
-        """What still runs is told, and ended, and that is logged."""
+        """Who still waits for an answer is told why there will be none; that is logged."""
         proxy = self.started(settings(APIPROXY_GRACE_SECONDS="3"))
         agent = self.agent(proxy)
         agent.deliver(get())
@@ -356,7 +356,7 @@ class StoppingTests(ProxyCase):
         stopping = self.stopped(proxy)
         self.turn(6)
         self.successResultOf(stopping)
-        self.assertIn(b"shutting_down", agent.written)
+        self.assertIn(b"x-apiproxy-error: shutting_down", agent.written)
         last = self.logged("shutdown")[-1]
         self.assertEqual(last["message"], "live exchanges were aborted")
 

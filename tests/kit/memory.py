@@ -37,6 +37,7 @@ from apiproxy.providers.base import Credential, Provider
 from apiproxy.providers.dialects import OpenAIDialect
 from apiproxy.wire.channel import AgentChannel
 from apiproxy.wire.local import Endpoint, Local
+from apiproxy.wire.metering import Metering
 from apiproxy.wire.pool import Pool
 from apiproxy.wire.route import Route
 from apiproxy.wire.site import ProviderSite
@@ -326,6 +327,7 @@ class Bench:
         guards: Sequence[Guard] = (),
         websocket: bool = True,
         tunnelled: bool = True,
+        metering: Callable[[Clock], Metering] | None = None,
     ) -> None:
         self.clock = Clock()
         self.endpoint = MemoryEndpoint(self)
@@ -340,6 +342,7 @@ class Bench:
         self._guards = guards
         self._websocket = websocket
         self._tunnelled = tunnelled
+        self._metering = None if metering is None else metering(self.clock)
         self.watch = Watch(self.clock, self.clock.seconds, 1.0)
         self.watch.start()
         self.site = ProviderSite(
@@ -375,6 +378,7 @@ class Bench:
             handshakes=Handshakes(self.clock),
             complain=self._complain,
             census=self.census,
+            metering=self._metering,
             retried=self._retried,
         )
 

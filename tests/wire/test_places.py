@@ -1,13 +1,17 @@
-"""Places: how many exchanges are carried at once, and the part of one process in that."""
+"""A place for each exchange, and waiting for one."""
 
-from twisted.internet.defer import Deferred
+from collections.abc import Callable
+
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.errors import Overloaded, QueueTimeout
-from apiproxy.core.exchange import Exchange
 from apiproxy.policy.rules import Places
 from apiproxy.wire.places import PlaceQueue, part_of
+from tests.kit.books import Desk
+
+Leave = Callable[[], None]
 
 
 class PartTests(SynchronousTestCase):
@@ -31,57 +35,60 @@ class PartTests(SynchronousTestCase):
         self.assertIs(part_of(places, 0, 1), places)
 
 
-class QueueTests(SynchronousTestCase):
+class PlaceTests(SynchronousTestCase):
     def setUp(self) -> None:
+        """Take a clock."""
         self.clock = Clock()
-        self.queue = PlaceQueue(Places(concurrent=1, waiting=2, seconds=5), self.clock)
+        self.desk = Desk(self.clock)
 
-    def entered(self) -> Deferred[object]:
-        exchange = self.exchange = Exchange("1", "a", "GET", "/", seconds=float)
-        return Deferred.fromCoroutine(self.queue.enter(exchange))
+    def enter(self, queue: PlaceQueue) -> Deferred[Leave]:
+        """One more comes."""
+        self.exchange = self.desk.exchange()
+        return Deferred.fromCoroutine(queue.enter(self.exchange))
 
-    def test_one_after_the_other(self) -> None:
-        """Who comes second has a place when the first has left; its time is noted."""
-        leave = self.successResultOf(self.entered())
-        second = self.entered()
+    def test_as_many_as_come(self) -> None:
+        """Where nothing is limited nobody is counted."""
+        queue = PlaceQueue(Places(), self.clock)
+        self.assertFalse(queue.limited)
+        self.successResultOf(self.enter(queue))()
+        self.assertEqual(repr(queue), "<PlaceQueue <FairQueue 0 carried, 0 waiting>>")
+
+    def test_who_leaves_calls_who_waits(self) -> None:
+        """And the time that it waited is told."""
+        queue = PlaceQueue(Places(concurrent=1), self.clock)
+        self.assertTrue(queue.limited)
+        leave = self.successResultOf(self.enter(queue))
+        waits = self.enter(queue)
+        self.assertNoResult(waits)
         self.clock.advance(2)
-        self.assertNoResult(second)
-        assert callable(leave)
         leave()
-        self.successResultOf(second)
+        self.successResultOf(waits)()
         self.assertEqual(self.exchange.queued_seconds, 2)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertTrue(repr(self.queue).startswith("<PlaceQueue <"))
+        self.assertEqual(self.clock.calls, [])
 
     def test_too_long(self) -> None:
-        """Nobody waits for ever."""
-        self.successResultOf(self.entered())
-        second = self.entered()
-        self.clock.advance(5)
-        self.failureResultOf(second, QueueTimeout)
-
-    def test_too_many(self) -> None:
-        """There is an end to the queue, too."""
-        self.successResultOf(self.entered())
-        for _ in range(2):
-            _ = self.entered().addErrback(lambda _: None)
-        self.failureResultOf(self.entered(), Overloaded)
-        self.clock.advance(5)
-
-    def test_one_that_leaves_the_queue(self) -> None:
-        """It is not in the way of others."""
-        leave = self.successResultOf(self.entered())
-        second, third = self.entered(), self.entered()
-        _ = second.addErrback(lambda _: None)
-        second.cancel()
-        assert callable(leave)
+        """Is told, and the place stays where it is."""
+        queue = PlaceQueue(Places(concurrent=1, seconds=3), self.clock)
+        leave = self.successResultOf(self.enter(queue))
+        late = self.enter(queue)
+        self.clock.advance(3)
+        self.failureResultOf(late, QueueTimeout)
         leave()
-        self.successResultOf(third)
+        self.successResultOf(self.enter(queue))()
 
-    def test_no_limit(self) -> None:
-        """Everybody has a place."""
-        self.queue = PlaceQueue(Places(), self.clock)
-        for _ in range(9):
-            leave = self.successResultOf(self.entered())
-            assert callable(leave)
-            leave()
+    def test_too_many_wait(self) -> None:
+        """Is told at once."""
+        queue = PlaceQueue(Places(per_caller=1, waiting=0), self.clock)
+        self.successResultOf(self.enter(queue))
+        self.failureResultOf(self.enter(queue), Overloaded)
+
+    def test_who_gives_up_takes_nobodys_place(self) -> None:
+        """The next one is served."""
+        queue = PlaceQueue(Places(concurrent=1), self.clock)
+        leave = self.successResultOf(self.enter(queue))
+        gone, waits = self.enter(queue), self.enter(queue)
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        leave()
+        self.successResultOf(waits)()
+        self.assertEqual(self.clock.calls, [])
