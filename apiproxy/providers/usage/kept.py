@@ -65,6 +65,11 @@ class Kept:
         self._hand_over().end(gap)
 
     @property
+    def can_end(self) -> bool:
+        """Never: nothing can be appended to a document."""
+        return False
+
+    @property
     def running(self) -> Record | None:
         """The response, with what is known so far."""
         return self._hand_over().running
