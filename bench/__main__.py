@@ -14,7 +14,7 @@ from types import FrameType
 
 from attrs import evolve
 
-from bench import http, lives, machine, soak, streams, table, workers
+from bench import http, lives, machine, metering, soak, streams, table, workers
 from bench.bout import Bout
 from bench.growth import growth
 from bench.peers import CONTESTANTS, DIRECT, Contestant
@@ -149,6 +149,7 @@ def _parts(bout: Bout) -> None:
         ("connects", lives.connects),
         ("growth", growth),
         ("workers", workers.measure),
+        ("metering", metering.measure),
     ):
         if name in parts:
             measure(bout)

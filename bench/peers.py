@@ -21,7 +21,7 @@ from bench.rig import HOST, Rig, find
 _ROOT = Path(__file__).parent.parent
 _INSTALLED = _ROOT / ".bench"
 _PATIENCE = 90.0
-_KEY = "sk-real-of-the-benchmark"
+_KEY = "sk-proj-T3BlbkFJX9Q-real-of-the-benchmark"
 
 
 @frozen

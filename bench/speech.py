@@ -145,9 +145,9 @@ def upgrade_answer(head: bytes) -> bytes:
 
 
 def message(size: int, deflate: bool) -> bytes:
-    """Payload of a message: JSON of so many bytes, compressed on its own if asked for."""
+    """Payload of a message: so many bytes of sound, compressed on its own if asked for."""
     chance = random.Random(7)  # noqa: S311
-    start, end = '{"type":"response.output_text.delta","delta":"', '"}'
+    start, end = '{"type":"input_audio_buffer.append","audio":"', '"}'
     letters = "abcdefghijklmnopqrstuvwxyz     "
     text = "".join(chance.choices(letters, k=size - len(start) - len(end)))
     payload = (start + text + end).encode()

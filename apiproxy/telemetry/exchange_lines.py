@@ -147,9 +147,12 @@ def _add_usage(line: _Line, metered: Metered) -> None:
     line.state = record.state
     if usage is None or record.gap:
         line.gap = metered.gap
-    line.response_id = record.id[:LONGEST_NAME] or UNSET
-    line.caller = metered.caller[:LONGEST_NAME] or UNSET
-    line.run = metered.run[:LONGEST_NAME] or UNSET
+    if record.id:
+        line.response_id = record.id[:LONGEST_NAME]
+    if metered.caller:
+        line.caller = metered.caller[:LONGEST_NAME]
+    if metered.run:
+        line.run = metered.run[:LONGEST_NAME]
     if nanodollars is not None:
         credits = round(nanodollars / NANODOLLARS_PER_CREDIT, 6)
         line.ai_credits_this_response = credits

@@ -35,7 +35,7 @@ SHORTEST = 6
 
 _PIECE = 8
 _RAREST_FIRST = (
-    b"%XQJKWYVUBNMHFDLRIGACEOPSTZ+~$*!&;@=zqjxkwvybfgh/pumldcrnatosie9876543210-_. "
+    b"%XQJKWYVUBNMHFDLRIGACEOPSTZ+~$*!&;@=zqjxwvybfgh/pumldkcrnatosie9876543210-_. "
 )
 _RARITY = {byte: rank for rank, byte in enumerate(_RAREST_FIRST)}
 

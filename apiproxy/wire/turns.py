@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from apiproxy.core.deflate import DeflateTerms
 from apiproxy.core.errors import BodyUnreadable, InternalError, Overloaded, ProxyError
 from apiproxy.core.exchange import Complain, Exchange
-from apiproxy.core.frames import text_frame, unmasked_head
+from apiproxy.core.frames import text_frame
 from apiproxy.core.messages import Message, MessageReader
 from apiproxy.core.sieve import ControlSieve
 from apiproxy.core.usage import Demand, Record
@@ -154,7 +154,7 @@ class Turns:
             and self._between
             and data[1] & _MASKED
             and not data[0] & _RESERVED
-            and asks_nothing(unmasked_head(data, whole))
+            and asks_nothing(data, whole)
         ):
             return
         for message in self._asked.feed(data):

@@ -100,7 +100,7 @@ class FrameTests(SynchronousTestCase):
         inflate = zlib.decompressobj(wbits=-15)
         self.assertEqual(inflate.decompress(squeezed + b"\0\0\xff\xff"), plain)
         self.assertEqual(
-            (len(plain), json.loads(plain)["type"][:8]), (10_000, "response")
+            (len(plain), json.loads(plain)["type"][:8]), (10_000, "input_au")
         )
 
     def test_upgrade_is_accepted_as_the_standard_says(self) -> None:

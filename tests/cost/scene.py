@@ -110,7 +110,7 @@ class Scene:
     def _site(self) -> object:
         environ = {
             "HTTPS_PROXY": f"http://127.0.0.1:{self._listener.getsockname()[1]}",
-            "OPENAI_API_KEY": "sk-the-real-key-of-the-scene",
+            "OPENAI_API_KEY": "sk-proj-T3BlbkFJ-the-real-key-of-the-sceneX9Q",
             "OPENAI_API_TARGET": "localhost",
             "APIPROXY_CA_FILE": str(authority().pem),
             "APIPROXY_VALIDATE_KEYS": "off",

@@ -6,6 +6,7 @@ down; Gemini Live is given them once, and asks with each turn that the agent has
 
 from msgspec import Raw
 
+from apiproxy.core.frames import unmasked_head
 from apiproxy.core.usage import Demand
 from apiproxy.providers.demand import (
     AMBIGUOUS,
@@ -21,15 +22,32 @@ from apiproxy.providers.demand import (
 )
 from apiproxy.providers.usage.shapes import read_event
 
-_SOUNDS = (b'"type":"input_audio_buffer.', b'"type": "input_audio_buffer.')
+_MASKS = 7
+_TIMES = int.from_bytes(b"\1\0\0\0" * _MASKS, "little")
+"""Times a mask: that mask, over and over."""
+
+_SOUND = (b'"type":"input_audio_buffer.', b'"type": "input_audio_buffer')
+_BEGINS = frozenset(
+    int.from_bytes((b"{" + each)[: 4 * _MASKS], "little") for each in _SOUND
+)
 
 
-def asks_nothing(head: bytes) -> bool:
-    """Whether a message that begins so is sound, which asks nothing and counts nowhere.
+def asks_nothing(data: bytes, begin: int) -> bool:
+    """Whether a masked message is sound, which asks nothing and counts nowhere.
 
-    An agent that hides a question behind such a beginning still gets its answer counted.
+    Most are known by their first bytes, as a number, whatever their size. An agent that
+    hides a question behind such a beginning still gets its answer counted.
+
+    Args:
+        data: one frame.
+        begin: where its payload begins.
     """
-    return head.find(_SOUNDS[0]) >= 0 or head.find(_SOUNDS[1]) >= 0
+    mask = int.from_bytes(data[begin - 4 : begin], "little")
+    head = int.from_bytes(data[begin : begin + 4 * _MASKS], "little")
+    if head ^ mask * _TIMES in _BEGINS:
+        return True
+    text = unmasked_head(data, begin)
+    return text.find(_SOUND[0]) >= 0 or text.find(_SOUND[1]) >= 0
 
 
 def response_demand(payload: bytes, raws: Raws, model: str, heard: int) -> Demand:
