@@ -1,7 +1,7 @@
 # Every command a person or CI needs. The work is done in scripts/, a few lines each.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check cover cost bench bench-quick bench-docs bench-peers soak lock \
+.PHONY: help run test test-all check cover cost bench bench-quick bench-docs bench-peers soak fuzz sbom lock \
     prices news image agents clean
 MAKEFLAGS += --no-print-directory
 
@@ -42,6 +42,13 @@ bench-peers:  ## install the peers it compares with, and matplotlib, into .bench
 soak: SECONDS ?= 3600
 soak:  ## constant mixed load for SECONDS (3600), memory sampled, with a plot
 	@scripts/soak --seconds $(SECONDS)
+
+fuzz: SECONDS ?= 1200
+fuzz:  ## every parser and every port with bytes of all kinds, for SECONDS (1200)
+	@scripts/fuzz $(SECONDS)
+
+sbom:  ## write sbom.json (CycloneDX), what the image is made of, from the lock file
+	@scripts/sbom
 
 lock:  ## pin the dependencies anew after a change in setup.cfg (ARGS=--upgrade: newest of all)
 	@scripts/lock $(ARGS)

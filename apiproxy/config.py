@@ -17,7 +17,7 @@ from apiproxy.providers.base import Provider
 from apiproxy.settings.access import Access
 from apiproxy.settings.listeners import read_providers
 from apiproxy.settings.options import OPTIONS
-from apiproxy.settings.origin import Origin
+from apiproxy.settings.origin import Origin, read_once
 from apiproxy.settings.policy_options import rules_of
 from apiproxy.settings.reference import reference
 from apiproxy.settings.sources import Sources
@@ -164,12 +164,16 @@ def read_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
     return collect(path, environ)[0]
 
 
-def collect(path: str | None, environ: Mapping[str, str]) -> tuple[Settings, Origin]:
+def collect(
+    path: str | None, environ: Mapping[str, str], earlier: Origin | None = None
+) -> tuple[Settings, Origin]:
     """Settings from the environment and the configuration file, and what they are made of.
 
     Args:
         path: of the file; None for ``APIPROXY_CONFIG``, or none.
         environ: the environment.
+        earlier: what the settings were made of before. What stood behind a descriptor can
+            be read once only, and is taken from there.
 
     Raises:
         ConfigurationError: with every problem there is.
@@ -183,7 +187,7 @@ def collect(path: str | None, environ: Mapping[str, str]) -> tuple[Settings, Ori
         problem = f"--config: {path} cannot be read: {error.strerror}"
         raise ConfigurationError([problem]) from error
     origin = Origin.of(environ, toml)
-    read = origin.noting(lambda name: Path(name).read_bytes())
+    read = origin.noting(lambda name: read_once(name, earlier))
     return Settings.read(environ, toml, read, fresh_ids(os.urandom)), origin
 
 

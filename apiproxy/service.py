@@ -30,6 +30,7 @@ from apiproxy.policy.endpoints import Endpoints
 from apiproxy.policy.tools import ToolPolicy, ToolUse
 from apiproxy.policy.visitors import Visitors
 from apiproxy.providers.base import Provider
+from apiproxy.secretary import Secretary
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.ends import Ends
 from apiproxy.telemetry.exchange_lines import ExchangeLines
@@ -125,6 +126,7 @@ class Proxy(Service):
         self._watch = Watch(reactor, seconds, tick)
         self._handshakes = Handshakes(reactor)
         self._peers = Peers()
+        self._secretary = Secretary(log, reactor)
         self._drain: Drain | None = None
         self.drained_in_order = False
         self._hurried = False
@@ -287,6 +289,7 @@ class Proxy(Service):
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
         self._herald.up(self.settings)
+        self._secretary.serve(self.settings)
         self._watch.start()
         self._notify("READY=1")
         self._check_keys(self._key_rejected)
@@ -310,6 +313,7 @@ class Proxy(Service):
     async def _stop(self) -> None:
         self._notify("STOPPING=1")
         self.keycheck.stop()
+        self._secretary.stop()
         self._herald.draining(self.census.live)
         await self.listening.close()
         self._drain = Drain(tuple(self.sites.values()), self._reactor)
@@ -365,6 +369,8 @@ class Proxy(Service):
         shared = self._shared()
         for site in self.sites.values():
             site.endpoints = self._endpoints(site.route.provider, shared)
+        if self.running:
+            self._secretary.serve(self.settings)
         self._herald.reloaded(before, settings)
         if self.running:
             self._check_keys(lambda: None)

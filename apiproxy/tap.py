@@ -63,6 +63,7 @@ class Options(usage.Options):
         from twisted.internet import reactor
 
         self._environ = dict(os.environ)
+        self._origin: Origin | None = None
         parent: Any = self.parent  # twistd's or twist's own options
         if self["worker"] is None:
             self["settings"] = _or_exit(self.reread, EXIT_CONFIGURATION)
@@ -91,7 +92,7 @@ class Options(usage.Options):
         Raises:
             ConfigurationError: they make no sense any more.
         """
-        settings, origin = collect(self["config"], self._environ)
+        settings, origin = collect(self["config"], self._environ, self._origin)
         check_usable(settings)
         self._origin = origin
         for name in settings.secret_names:
@@ -136,7 +137,7 @@ class Options(usage.Options):
             cast(Any, reactor),
             self["log"],
             self.launch,
-            lambda: self._origin,
+            lambda: cast(Origin, self._origin),
             notify=notifier(os.environ.get("NOTIFY_SOCKET")),
             dropped=self._dropped,
             give_up=process.give_up,

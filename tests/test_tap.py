@@ -167,7 +167,7 @@ def ask(port: int, request: bytes) -> bytes:
         return received
 
 
-GET = b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+GET = b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 class ServiceCase(SynchronousTestCase):
@@ -367,9 +367,10 @@ class ReloadTests(ServiceCase):
         port = service.up()
         self.assertEqual(notified.next(), "READY=1")
         upload = (
-            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200\r\n\r\n" + b"x" * 200
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200\r\n\r\n"
+            + b"x" * 200
         )
-        closing = upload.replace(b"Host: a", b"Host: a\r\nConnection: close")
+        closing = upload.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         self.assertIn(b"HTTP/1.1 413 ", ask(port, closing))
         config.write_text("[limits]\nbody = 1000\n")
         service.signal(signal.SIGHUP)

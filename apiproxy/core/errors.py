@@ -22,6 +22,7 @@
     │   └── ToolRefused               403  tool_refused
     ├── OurFault                      we cannot serve this now, or at all
     │   ├── NotConfigured             403  provider_not_configured
+    │   ├── CredentialAwaited         503  credential_awaited
     │   ├── Overloaded                503  too_many_exchanges
     │   ├── ShuttingDown              503  shutting_down
     │   ├── Stopped                   403  stopped_by_operator
@@ -240,6 +241,13 @@ class NotConfigured(OurFault):
 
     status, code = 403, "provider_not_configured"
     default = "No credential is configured for this provider."
+
+
+class CredentialAwaited(OurFault):
+    """The program that gives the credential has not given one, or the last one has ended."""
+
+    status, code, retriable = 503, "credential_awaited", True
+    default = "The credential is being fetched; the log says how that goes."
 
 
 class Overloaded(OurFault):

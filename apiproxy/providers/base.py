@@ -5,12 +5,16 @@ from typing import Protocol
 from attrs import field, frozen
 
 from apiproxy.core.egress import bracketed
-from apiproxy.core.errors import NotConfigured, ProxyError
+from apiproxy.core.errors import CredentialAwaited, NotConfigured, ProxyError
 from apiproxy.core.values import Fields, Secret
 
 
 class SecretSource(Protocol):
     """Where a secret comes from at this moment."""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether there may be one later if there is none now."""
 
     def current(self) -> Secret | None:
         """The secret to use now, or None while there is none."""
@@ -118,10 +122,12 @@ class Provider:
             return host.encode("ascii")
         return f"{host}:{self.host_port}".encode("ascii")
 
-    def not_configured(self) -> NotConfigured | None:
+    def not_configured(self) -> NotConfigured | CredentialAwaited | None:
         """The refusal that says which setting is missing; None when we can serve."""
         if self.credential is not None and self.credential.source.current() is not None:
             return None
+        if self.credential is not None and self.credential.source.awaited:
+            return CredentialAwaited()
         return NotConfigured(
             f"{self.title} is not configured; set {' or '.join(self.settings)}"
             " where apiproxy runs."

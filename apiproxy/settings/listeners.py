@@ -3,9 +3,8 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from apiproxy.core.values import Secret
 from apiproxy.credentials.static import StaticSource
-from apiproxy.providers.base import Provider
+from apiproxy.providers.base import Provider, SecretSource
 from apiproxy.providers.blueprint import Blueprint, Given, Variable
 from apiproxy.providers.generic import NAME, generic
 from apiproxy.providers.table import BUILT_IN
@@ -76,10 +75,7 @@ def _given(
             for variable in blueprint.variables
             if not variable.secret and (text := sources.text(variable, table))
         },
-        secrets={
-            variable.label: StaticSource(secret)
-            for variable, secret in _secrets(sources, blueprint.variables, table)
-        },
+        secrets=dict(_secrets(sources, blueprint.variables, table)),
         built=built,
         new_id=new_id,
         problems=sources.problems,
@@ -89,11 +85,17 @@ def _given(
 
 def _secrets(
     sources: Sources, variables: Iterable[Variable], table: str
-) -> Iterator[tuple[Variable, Secret]]:
+) -> Iterator[tuple[str, SecretSource]]:
+    """Where to get the secrets that are configured, by label."""
     for variable in variables:
-        secret = sources.secret(variable, table) if variable.secret else None
+        if not variable.secret:
+            continue
+        secret = sources.secret(variable, table)
+        command = sources.command(variable, table)
         if secret is not None:
-            yield variable, secret
+            yield variable.label, StaticSource(secret)
+        elif command is not None:
+            yield variable.label, command
 
 
 def _listen(sources: Sources, blueprint: Blueprint) -> tuple[int | None, str | None]:

@@ -3,10 +3,13 @@
 import errno
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from msgspec import Struct
 
 _NO_FILE = errno.ENOENT
+_MOST = 64 * 1024
+"""Bytes that are read from a descriptor."""
 
 
 class Origin(Struct):
@@ -56,3 +59,24 @@ class Origin(Struct):
 
     def __repr__(self) -> str:
         return f"<Origin {len(self.environ)} variables, {len(self.files)} files>"
+
+
+_DESCRIPTOR = "/dev/fd/"
+
+
+def read_once(path: str, earlier: Origin | None) -> bytes:
+    """What a file holds; a descriptor is read to its end, closed, and never read again.
+
+    Args:
+        path: of the file; ``/dev/fd/N`` for a descriptor that we have inherited.
+        earlier: where what stood behind it was kept, if it has been read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not path.startswith(_DESCRIPTOR):
+        return Path(path).read_bytes()
+    if earlier is not None and os.fsencode(path) in earlier.files:
+        return earlier.read(path)
+    with open(int(path.removeprefix(_DESCRIPTOR)), "rb") as file:
+        return file.read(_MOST)

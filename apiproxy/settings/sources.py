@@ -1,8 +1,9 @@
 """Where values are found: the environment, files it names, systemd credentials, TOML.
 
 The environment beats the configuration file, and empty means absent. A secret ``X`` is looked
-for in the variable ``X``, in the file that ``X_FILE`` names, in the file that TOML names, and
-in the systemd credential ``X``, in this order. What is wrong with a value goes into one list;
+for in the variable ``X``, in the file that ``X_FILE`` names, in the file that TOML names, in
+the systemd credential ``X``, behind the descriptor ``X_FD``, and with the program that
+``X_COMMAND`` names, in this order. What is wrong with a value goes into one list;
 the value itself never does.
 """
 
@@ -12,7 +13,9 @@ from typing import Any
 
 from apiproxy.core.egress import EgressProxy
 from apiproxy.core.values import Secret
+from apiproxy.credentials.command import CommandSource
 from apiproxy.providers.blueprint import Text, Variable
+from apiproxy.settings.commands import split_command
 from apiproxy.settings.document import Document, meant
 from apiproxy.settings.kinds import Kind, Nothing
 from apiproxy.settings.option import Option
@@ -113,6 +116,7 @@ class Sources:
             )
             or self._file(in_toml or "", key)
             or self._systemd_credential(variable.name)
+            or self._descriptor(f"{variable.name}_FD")
         )
         value = "" if text is None else variable.clean(text.value)
         return self._sendable(Text(value, text.origin)) if text and value else None
@@ -130,6 +134,33 @@ class Sources:
         directory = self._variable("CREDENTIALS_DIRECTORY")
         path = directory and f"{directory}/{name}"
         return self._file(path, name, optional=True)
+
+    def _descriptor(self, name: str) -> Text | None:
+        """The text behind a descriptor that we have inherited."""
+        number = self._variable(name)
+        if not number:
+            return None
+        if not re.fullmatch(r"[3-9]|[1-9][0-9]{1,3}", number, re.ASCII):
+            self.problems.append(
+                f"{name} must be the number of a descriptor, 3 or more"
+            )
+            return None
+        return self._file(f"/dev/fd/{number}", name)
+
+    def command(self, variable: Variable, table: str) -> CommandSource | None:
+        """The program that gives a provider's secret, if one is named."""
+        key = f"{table}.{variable.key}_command"
+        in_toml = self.document.text(key) if variable.key else None
+        name = f"{variable.name}_COMMAND"
+        text = self._variable(name)
+        origin = name if text else key
+        if not (text or in_toml):
+            return None
+        try:
+            return CommandSource(origin, split_command(text or in_toml or ""))
+        except ValueError as error:
+            self.problems.append(f"{origin} {error}")
+            return None
 
     def _file(self, path: str, origin: str, *, optional: bool = False) -> Text | None:
         """The text of a file that holds a secret, if a path is given and it has any."""

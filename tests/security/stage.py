@@ -63,7 +63,7 @@ class PitfallCase(SquidCase):
     """
 
     skip = None  # no Squid is needed
-    timeout = 120
+    timeout = 60
     middle: ConnectProxy
 
     async def put_up(

@@ -193,7 +193,9 @@ class CanaryTests(SquidCase):
             await self.drive(name)
         for known in PROVIDERS:
             agent = await self.agent(known.name)
-            agent.write(b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: x\x00y\r\n\r\n")
+            agent.write(
+                b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: x\x00y\r\n\r\n"
+            )
             await self.heard(agent)
             agent = await self.agent(known.name)
             agent.ask(b"POST", known.path, [(b"Content-Length", b"99999999")])

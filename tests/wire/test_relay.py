@@ -884,12 +884,12 @@ class DeadlineTests(RelayCase):
         )
 
     def test_a_body_that_stops_coming(self) -> None:
-        """408, which may be tried again."""
+        """408, which may be tried again, but on another connection."""
         bench, agent = self.start(request("POST", "/", "Content-Length: 10") + b"1")
         bench.wait(5)
         agent.send(b"2")
         self.assert_after(bench, 7, lambda: agent.received)
-        self.assert_error(agent, 408, "request_timeout")
+        self.assert_error(agent, 408, "request_timeout", closing=True)
         self.assertNotIn(b"x-should-retry", agent.received)
         self.assertEqual(bench.line().state, "aborted")
 
@@ -959,6 +959,7 @@ class FailureTests(RelayCase):
 
         class Leaving:
             left = 1
+            awaited = False
 
             def current(self) -> Secret | None:
                 self.left -= 1
@@ -979,6 +980,7 @@ class FailureTests(RelayCase):
 
         class Broken:
             calls = 0
+            awaited = False
 
             def current(self) -> Secret | None:
                 self.calls += 1

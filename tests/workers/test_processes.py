@@ -14,7 +14,10 @@ from twisted.trial.unittest import SkipTest
 
 from tests.test_tap import GET, KEY, SECONDS, Notified, Service, ServiceCase, ask
 
-TEXT = b"GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\nConnection: close\r\n\r\n"
+TEXT = (
+    b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n"
+    b"Accept: text/plain\r\nConnection: close\r\n\r\n"
+)
 
 
 class WorkersCase(ServiceCase):
@@ -170,7 +173,7 @@ class ServingTests(WorkersCase):
         before = {n: sockets(pid) for n, pid in workers(service).items()}
         for _ in range(40):
             agent = self.connect(port)
-            agent.sendall(b"GET /reflect HTTP/1.1\r\nHost: a\r\n\r\n")
+            agent.sendall(b"GET /reflect HTTP/1.1\r\nHost: localhost\r\n\r\n")
             agent.recv(65536)
         after = {n: sockets(pid) for n, pid in workers(service).items()}
         self.assertEqual({n: after[n] - before[n] for n in before}, {0: 20, 1: 20})
@@ -267,7 +270,7 @@ class LossTests(WorkersCase):
         port = service.up()
         agents = [self.connect(port) for _ in range(4)]
         for agent in agents:
-            agent.sendall(b"GET /reflect HTTP/1.1\r\nHost: a\r\n\r\n")
+            agent.sendall(b"GET /reflect HTTP/1.1\r\nHost: localhost\r\n\r\n")
             self.assertTrue(agent.recv(65536).startswith(b"HTTP/1.1 200 "))
         self.assertTrue(refused(self.connect(port)))
         os.kill(workers(service)[0], signal.SIGKILL)
@@ -354,7 +357,7 @@ class SignalTests(WorkersCase):
         port = service.up()
         self.assertEqual(notified.next(), "READY=1")
         upload = (
-            b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
             b"Content-Length: 200\r\n\r\n" + b"x" * 200
         )
 
@@ -386,7 +389,7 @@ class SignalTests(WorkersCase):
         os.kill(workers(service)[1], signal.SIGKILL)
         service.log(lambda line: line["event"] == "worker_lost")
         upload = (
-            b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
             b"Content-Length: 200\r\n\r\n" + b"x" * 200
         )
         self.until(lambda: self.figures(port)["apiproxy_workers"] == 2)
