@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all check cover cost bench bench-quick bench-docs bench-peers soak fuzz sbom lock \
-    prices news image agents-codex clean
+    prices news image agents clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list these commands
@@ -62,8 +62,8 @@ news:  ## show what the next entry of CHANGELOG.md will say
 image:  ## build the container image
 	@scripts/image
 
-agents-codex:  ## install the Codex CLI into .agents, so that its test runs (needs npm)
-	@scripts/agents-codex
+agents:  ## run the real CLIs and SDKs through apiproxy, offline, and print the matrix (needs npm, root)
+	@scripts/agents $(ARGS)
 
 clean:  ## remove virtual environments, caches and build results
 	@scripts/clean

@@ -19,6 +19,8 @@ _COMMANDS = {
     "state": "apiproxy.cli.state",
     "budget": "apiproxy.cli.budget",
     "stop": "apiproxy.cli.stop",
+    "env": "apiproxy.cli.env",
+    "exec": "apiproxy.cli.exec",
     "demo": "apiproxy.demo.main",
 }
 """Module by subcommand; the command in it is called ``command``."""

@@ -22,6 +22,8 @@ class CommandTests(SynchronousTestCase):
             "check",
             "health",
             "settings",
+            "env",
+            "exec",
             "state",
             "budget",
             "stop",

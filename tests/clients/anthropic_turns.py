@@ -1,6 +1,6 @@
-"""Run as a program: the ``anthropic`` SDK does one thing, and prints what it saw as JSON.
+"""Run as a program: the ``anthropic`` SDK does things, and prints what it saw as JSON.
 
-Arguments: the name of a function below, the base URL, and the key.
+Arguments: names of functions below, with commas between; the base URL; the key.
 """
 
 import json
@@ -10,6 +10,8 @@ from typing import Any
 
 from anthropic import Anthropic, APIStatusError
 from anthropic.types import MessageParam
+
+from tests.clients.between import between
 
 _ASKED: list[MessageParam] = [{"role": "user", "content": "Good morning"}]
 
@@ -39,6 +41,23 @@ def models(client: Anthropic) -> Any:
     return [model.id for model in client.models.list()]
 
 
+def batches(client: Anthropic) -> Any:
+    """The batches there are."""
+    return [batch.id for batch in client.messages.batches.list()]
+
+
+def upload(client: Anthropic) -> Any:
+    """A file that is uploaded; its name and its size."""
+    files = getattr(client, "files", client.beta.files)
+    file = files.upload(file=("notes.txt", b"x" * 100_000, "text/plain"))
+    return [file.filename, file.size_bytes]
+
+
+def twice(client: Anthropic) -> Any:
+    """Two messages for one client, with whatever the test does between."""
+    return between(lambda: messages(client))
+
+
 def failing(client: Anthropic) -> Any:
     """A message that cannot be had; what is raised."""
     return _raised(lambda: messages(client))
@@ -65,6 +84,7 @@ def _raised(action: Callable[[], Any]) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    turn, url, key = sys.argv[1:]
+    turns, url, key = sys.argv[1:]
     with Anthropic(base_url=url, api_key=key, timeout=120) as client:
-        print(json.dumps(globals()[turn](client)))
+        for turn in turns.split(","):
+            print(json.dumps(globals()[turn](client)))

@@ -1,6 +1,6 @@
-"""Run as a program: the ``openai`` SDK does one thing, and prints what it saw as JSON.
+"""Run as a program: the ``openai`` SDK does things, and prints what it saw as JSON.
 
-Arguments: the name of a function below, the base URL, and the key.
+Arguments: names of functions below, with commas between; the base URL; the key.
 """
 
 import asyncio
@@ -11,6 +11,8 @@ from typing import Any
 
 from openai import APIError, AsyncOpenAI, OpenAI
 from openai.types.responses import ResponseInputParam
+
+from tests.clients.between import between
 
 _ASKED: ResponseInputParam = [{"role": "user", "content": "Good morning"}]
 
@@ -92,6 +94,24 @@ def connect_async(client: OpenAI) -> Any:
     return asyncio.run(story())
 
 
+def realtime(client: OpenAI) -> Any:
+    """A turn on the WebSocket of Realtime; its text."""
+    seen = ""
+    with client.realtime.connect(model="mock-1") as connection:
+        connection.response.create()
+        for event in connection:
+            if event.type == "response.output_text.delta":
+                seen += event.delta
+            elif event.type == "response.done":
+                break
+    return seen
+
+
+def twice(client: OpenAI) -> Any:
+    """Two responses for one client, with whatever the test does between."""
+    return between(lambda: responses(client))
+
+
 def failing_chat(client: OpenAI) -> Any:
     """A chat completion that cannot be had; what is raised."""
     return _raised(lambda: chat(client))
@@ -145,6 +165,7 @@ def _raised(action: Callable[[], Any]) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    turn, url, key = sys.argv[1:]
+    turns, url, key = sys.argv[1:]
     with OpenAI(base_url=url, api_key=key, timeout=120) as client:
-        print(json.dumps(globals()[turn](client)))
+        for turn in turns.split(","):
+            print(json.dumps(globals()[turn](client)))

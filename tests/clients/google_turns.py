@@ -1,0 +1,95 @@
+"""Run as a program: the ``google-genai`` SDK does things, and prints what it saw as JSON.
+
+Arguments: names of functions below, with commas between; the base URL; the key.
+"""
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from google.genai import Client, errors, live as live_module, types
+
+from tests.clients.between import between
+
+_MODEL = "gemini-2.5-flash"
+_ASKED = "Good morning"
+
+
+def generate(client: Client) -> Any:
+    """An answer; its text."""
+    return client.models.generate_content(model=_MODEL, contents=_ASKED).text
+
+
+def stream(client: Client) -> Any:
+    """An answer as a stream; its pieces."""
+    chunks = client.models.generate_content_stream(model=_MODEL, contents=_ASKED)
+    return [chunk.text for chunk in chunks]
+
+
+def count_tokens(client: Client) -> Any:
+    """How many tokens a prompt has."""
+    return client.models.count_tokens(model=_MODEL, contents=_ASKED).total_tokens
+
+
+def live(client: Client) -> Any:
+    """A turn on the WebSocket of Live; the pieces of its text.
+
+    The SDK makes every base URL one of ``wss``, also that of a sidecar, so that has to be
+    undone where it connects.
+    """
+    connect = vars(live_module)["ws_connect"]
+
+    def plainly(uri: str, *, ssl: object = None, **more: Any) -> Any:
+        return connect(uri.replace("wss://", "ws://", 1), **more)
+
+    setattr(live_module, "ws_connect", plainly)  # noqa: B010  # not exported
+
+    async def story() -> Any:
+        seen = []
+        config = types.LiveConnectConfig(response_modalities=[types.Modality.TEXT])
+        async with client.aio.live.connect(model=_MODEL, config=config) as session:
+            part = types.Part(text=_ASKED)
+            await session.send_client_content(
+                turns=types.Content(role="user", parts=[part])
+            )
+            async for message in session.receive():
+                if message.text:
+                    seen.append(message.text)
+        return seen
+
+    return asyncio.run(story())
+
+
+def failing(client: Client) -> Any:
+    """An answer that cannot be had; what is raised."""
+    try:
+        generate(client)
+    except errors.APIError as error:
+        return {
+            "kind": type(error).__name__,
+            "status": error.code,
+            "message": error.message,
+        }
+    return None
+
+
+def cut(client: Client) -> Any:
+    """A stream that breaks; what is raised. None if nothing is."""
+    try:
+        stream(client)
+    except Exception as error:
+        return {"kind": type(error).__name__, "message": str(error)}
+    return None
+
+
+def twice(client: Client) -> Any:
+    """Two answers for one client, with whatever the test does between."""
+    return between(lambda: generate(client))
+
+
+if __name__ == "__main__":
+    turns, url, key = sys.argv[1:]
+    client = Client(api_key=key, http_options=types.HttpOptions(base_url=url))
+    for turn in turns.split(","):
+        print(json.dumps(globals()[turn](client)))
