@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-from apiproxy.bookkeeping import Bookkeeping, maxima_of, place_of
+from apiproxy.bookkeeping import Bookkeeping, maxima_of
 from apiproxy.config import Settings
 from apiproxy.core.errors import (
     BodyTooLarge,
@@ -190,10 +190,12 @@ class PlaceTests(BooksCase):
     def test_where_the_ledger_is(self) -> None:
         """Where it is said to be, else in the state directory, else in memory."""
         folder = str(Path(self.mktemp()).absolute())
-        self.assertIsInstance(place_of(settings()), Nowhere)
-        self.assertIsInstance(place_of(settings(APIPROXY_STATE_DIR=folder)), InFolder)
+        self.assertIsInstance(settings().ledger_place, Nowhere)
+        self.assertIsInstance(
+            settings(APIPROXY_STATE_DIR=folder).ledger_place, InFolder
+        )
         both = settings(APIPROXY_STATE_DIR=folder, APIPROXY_LEDGER="memory:")
-        self.assertIsInstance(place_of(both), Nowhere)
+        self.assertIsInstance(both.ledger_place, Nowhere)
 
     def test_what_is_shown_as_the_most(self) -> None:
         """In the units of people."""

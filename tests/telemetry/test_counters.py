@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.errors import AgentGone, EgressDenied, NotConfigured, ProxyError
-from apiproxy.core.exchange import Exchange, Observers, Transport
+from apiproxy.core.exchange import Exchange, Observers
+from apiproxy.core.metered import Transport
 from apiproxy.core.values import Answer
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.tally import REQUEST_SECONDS, Histogram

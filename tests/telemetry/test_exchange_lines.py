@@ -14,7 +14,8 @@ from apiproxy.core.errors import (
     UpstreamReset,
     WebSocketUnavailable,
 )
-from apiproxy.core.exchange import Exchange, Observers, Transport
+from apiproxy.core.exchange import Exchange, Observers
+from apiproxy.core.metered import Transport
 from apiproxy.core.values import Answer
 from apiproxy.telemetry.exchange_lines import LONGEST_PATH, ExchangeLines
 from apiproxy.telemetry.lines import LineLog

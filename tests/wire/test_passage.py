@@ -18,6 +18,7 @@ from apiproxy.core.exchange import Exchange
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Answer
 from apiproxy.policy.ledger import Claim
+from apiproxy.providers.usage.kept import Kept
 from apiproxy.wire.passage import Passage, gap
 from tests.kit.books import Desk
 from tests.kit.hypothesis_profile import STEADY
@@ -35,8 +36,8 @@ class Told:
         self.told: list[Any] = []
         self.grown: list[int] = []
 
-    def settle(self, passage: Passage, record: Record) -> None:
-        self.told.append(record)
+    def settle(self, passage: Passage, told: Record | Kept) -> None:
+        self.told.append(told)
 
     def give_back(self, passage: Passage, status: int) -> None:
         self.told.append(status)

@@ -101,6 +101,7 @@ class VisitorTests(BenchCase):
             agent.send(get("/", *lines) * 2)
             self.assert_error(agent, 403, code, closing=True)
             self.assertEqual((bench.endpoint.lines, bench.refusals), ([], [code]))
+        bench = self.listener()
         bench.agent(peer=self.HERE).send(get())
         self.assertEqual(len(bench.endpoint.lines), 1)
 
