@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from msgspec import structs
+from msgspec import Struct, structs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
@@ -31,6 +31,8 @@ from apiproxy.policy.ledger import (
     LedgerUnavailable,
     Shortage,
 )
+from apiproxy.policy.weights import ONE
+from apiproxy.providers.usage.kept import Kept
 from apiproxy.telemetry.batch import Batch
 from apiproxy.wire.passage import Passage
 
@@ -42,6 +44,15 @@ _LOST = "a cost could not be written down"
 
 Write = Callable[[], Later[object]]
 """Writes something down."""
+
+
+class _Sum(Struct, gc=False):
+    """Added up for one model of a provider, asked by one caller, as the ledger counts."""
+
+    tokens: int = 0
+    money: int = 0
+    runs: int = 0
+
 
 Refused = Callable[[Exchange, ProxyError], None]
 """Is told of what an agent asked, and why it may not have it."""
@@ -93,11 +104,12 @@ class Accounts:
         self._tell_refusal = tell_refusal
         self._complain = complain
         self._told: Batch[Metered] = Batch(clock, tell)
-        self._noted: Batch[tuple[Passage, Record]] = Batch(clock, self._note)
+        self._noted: Batch[tuple[Passage, Record | Kept]] = Batch(clock, self._note)
         self._owed: deque[Write] = deque()
         self._retry: IDelayedCall | None = None
         self._closed = False
-        self._sums: dict[tuple[str, str], int] = {}
+        self._sums: dict[tuple[str, str, str], _Sum] = {}
+        self._missed: list[Entry] = []
         self._summing: IDelayedCall | None = None
         self._effective = 0.0
         self._nanodollars = 0
@@ -122,14 +134,21 @@ class Accounts:
 
     # What passages tell.
 
-    def settle(self, passage: Passage, record: Record) -> None:
+    def settle(self, passage: Passage, told: Record | Kept) -> None:
         """A response is over."""
-        if passage.claim is None:
-            self._noted.add((passage, record))
+        claim = passage.claim
+        if claim is None or isinstance(told, Kept):
+            self._noted.add((passage, told))
             return
-        settled = self._settled(passage.claim, passage, record)
-        self._settle(passage.claim.id, settled)
-        self._told.add(self._metered(passage, record, settled))
+        settled = self._admission.settled(
+            claim,
+            told,
+            passage.demand,
+            passage.exchange.provider,
+            succeeded=told.state != "failed",
+        )
+        self._settle(claim.id, settled)
+        self._told.add(self._metered(passage, told, settled))
 
     def _settle(self, id: str, settled: Settled) -> None:
         self._write(lambda: self.ledger.settle(id, settled.entries))
@@ -188,27 +207,52 @@ class Accounts:
 
     # What nobody had to claim.
 
-    def _note(self, noted: tuple[Passage, Record]) -> None:
-        """Price it, and add it up for the ledger."""
-        passage, record = noted
-        claim = self.claim("", passage.exchange, passage.demand)
-        assert claim is not None
-        settled = self._settled(claim, passage, record)
-        for entry in settled.entries:
-            key = entry.account, entry.measure
-            self._sums[key] = self._sums.get(key, 0) + entry.amount
-        self._tell(self._metered(passage, record, settled))
+    def _note(self, noted: tuple[Passage, Record | Kept]) -> None:
+        """Read it if need be, price it, and add it up for the ledger."""
+        passage, told = noted
+        record = told.read() if isinstance(told, Kept) else told
         if self._summing is None:
+            self._admission.look_again()
             self._summing = self._clock.callLater(_SUM_SECONDS, self._write_sums)
+        exchange, demand = passage.exchange, passage.demand
+        succeeded = record.state != "failed"
+        settled = self._admission.costs(
+            record, demand, exchange.provider, succeeded=succeeded
+        )
+        key = exchange.provider, demand.model, exchange.caller
+        sum = self._sums.get(key)
+        if sum is None:
+            sum = self._sums[key] = _Sum()
+        sum.tokens += settled.tokens
+        if settled.bill is not None:
+            sum.money += settled.bill.total
+        if succeeded:
+            sum.runs += 1
+        if settled.missed:
+            self._missed.extend(settled.missed)
+        for account, measure in settled.clears:
+            self._write(partial(self.ledger.clear, account, measure))
+        self._tell(self._metered(passage, record, settled))
 
     def _write_sums(self) -> None:
         if self._summing is not None and self._summing.active():
             self._summing.cancel()
         self._summing = None
         sums, self._sums = self._sums, {}
-        entries = [Entry(*key, amount) for key, amount in sums.items()]
-        if entries:
-            self._write(lambda: self.ledger.add(entries))
+        entries, self._missed = self._missed, []
+        for key, sum in sums.items():
+            entries += self._admission.shares(structs.asdict(sum), *key, self.run)
+        together: dict[tuple[str, str], int] = {}
+        for entry in entries:
+            at = entry.account, entry.measure
+            together[at] = together.get(at, 0) + entry.amount
+        if together:
+            added = [Entry(*at, amount) for at, amount in together.items()]
+            self._write(lambda: self.ledger.add(added))
+
+    def catch_up(self) -> None:
+        """Price and tell what was noted: exchanges have it from now on (``metered``)."""
+        self._noted.flush()
 
     def flush(self) -> None:
         """Price, tell and write down what was noted, now."""
@@ -218,23 +262,28 @@ class Accounts:
 
     # What all have in common.
 
-    def _settled(self, claim: Claim, passage: Passage, record: Record) -> Settled:
-        settled = self._admission.settled(
-            claim,
-            record,
-            passage.demand,
-            passage.exchange.provider,
-            succeeded=record.state != "failed",
-        )
-        self._effective += settled.effective_tokens
-        self._nanodollars += settled.nanodollars or 0
-        return settled
-
     def _metered(self, passage: Passage, record: Record, settled: Settled) -> Metered:
-        exchange = passage.exchange
+        """What telemetry is told; the exchange has it, too, if it has but this one."""
+        exchange, terms, bill = passage.exchange, settled.terms, settled.bill
         socket = exchange.transport == "websocket"
         record.usage, record.estimated = settled.usage, settled.estimated
-        return Metered(
+        effective = settled.tokens / 1000
+        self._effective += effective
+        if bill is not None:
+            self._nanodollars += bill.total
+        cost = Cost(
+            effective_tokens=effective,
+            effective_tokens_total=self._effective,
+            multiplier=terms.multiplier / ONE,
+            nanodollars=None if bill is None else bill.total,
+            nanodollars_total=None if bill is None else self._nanodollars,
+            source=terms.source,
+            tier=None if bill is None else settled.tier,
+            accounting=terms.policy,
+            fallback=terms.fallback,
+            selector=terms.selector,
+        )
+        metered = Metered(
             record=record,
             request_id=exchange.id,
             provider=exchange.provider,
@@ -248,24 +297,11 @@ class Accounts:
             asked=passage.demand.model,
             caller=exchange.caller,
             run=self.run,
-            cost=self._cost(settled),
+            cost=cost,
         )
-
-    def _cost(self, settled: Settled) -> Cost:
-        """In the words of telemetry."""
-        quote = settled.quote
-        return Cost(
-            effective_tokens=settled.effective_tokens,
-            effective_tokens_total=self._effective,
-            multiplier=settled.multiplier,
-            nanodollars=settled.nanodollars,
-            nanodollars_total=None if quote is None else self._nanodollars,
-            source=None if quote is None else quote.source,
-            tier=settled.tier or None,
-            accounting=None if quote is None else quote.policy,
-            fallback=None if quote is None else quote.fallback,
-            selector=None if quote is None else quote.selector or None,
-        )
+        if not socket:
+            exchange.metered = metered
+        return metered
 
     # A disk that may be full.
 

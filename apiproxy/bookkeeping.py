@@ -12,6 +12,7 @@ from pathlib import Path
 from time import time
 from typing import cast
 
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -24,8 +25,9 @@ from apiproxy.core.errors import PolicyRefusal, ProxyError, RateLimited
 from apiproxy.core.exchange import Complain, Exchange
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.metered import Metered
+from apiproxy.ledger.caps import Caps
 from apiproxy.ledger.memory import MemoryLedger
-from apiproxy.ledger.open import InFolder, Nowhere, Place, Threads, open_ledger
+from apiproxy.ledger.open import Nowhere, Place, Threads, open_ledger
 from apiproxy.ledger.rules import Store
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.edits import Editor
@@ -41,9 +43,29 @@ from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.usage_lines import UsageLines
 from apiproxy.telemetry.usage_log import FILE_NAME, UsageLog
 from apiproxy.wire.metering import Metering
-from apiproxy.wire.places import PlaceQueue
+from apiproxy.wire.places import PlaceQueue, part_of
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.ways import Ways
+
+
+@frozen
+class Common:
+    """What a process has in common with others that serve with it.
+
+    Attributes:
+        figures: of the rate limits; None if they are this process's own.
+        worker: its number, from 0.
+        workers: how many there are.
+        ledger: where the ledger is if the settings name no place for it.
+    """
+
+    figures: Figures | None = None
+    worker: int = 0
+    workers: int = 1
+    ledger: Place = field(factory=Nowhere)
+
+
+ALONE = Common()
 
 
 class Bookkeeping:
@@ -64,9 +86,7 @@ class Bookkeeping:
         *,
         seconds: Callable[[], float],
         complain: Complain,
-        figures: Figures | None = None,
-        worker: int = 0,
-        workers: int = 1,
+        common: Common = ALONE,
     ) -> None:
         """Put it together; ``open`` opens what is to be opened.
 
@@ -78,9 +98,7 @@ class Bookkeeping:
             counters: count what is metered.
             seconds: a clock that does not jump.
             complain: told of bugs.
-            figures: of the rate limits, shared with other processes; our own if not given.
-            worker: the number of this process among those that share them.
-            workers: how many do.
+            common: what it has in common with other processes.
         """
         self._settings = settings
         self._reactor = reactor
@@ -90,8 +108,11 @@ class Bookkeeping:
         self._lines = UsageLines(log)
         self._seconds = seconds
         self._complain = complain
-        self._figures = figures
-        self._worker, self._workers = worker, workers
+        self._common = common
+        # Those that are listened for; a reload may know others, or another order.
+        self._providers = [provider.name for provider in settings.providers]
+        size = RateLimits.size(len(self._providers), common.workers)
+        self._figures = [0] * size if common.figures is None else common.figures
         self._new_id = fresh_ids(os.urandom)
         self._store: Store = MemoryLedger(time)
         self._usage_log: UsageLog | None = None
@@ -108,7 +129,8 @@ class Bookkeeping:
             tell_refusal=self._refused,
             complain=complain,
         )
-        self._places = PlaceQueue(settings.rules.places, reactor)
+        self._caps = Caps(self.standings, self._caps_matter, self._capped, reactor)
+        self._places = self._place_queue(settings)
         self._warnings = Warnings(settings.rules.steering, seconds(), seconds)
         self.metering = self._metering(settings, admission)
 
@@ -135,28 +157,31 @@ class Bookkeeping:
         )
 
     def _rates(self, settings: Settings) -> RateLimits:
-        names = [provider.name for provider in settings.providers]
-        size = RateLimits.size(len(names), self._workers)
-        if (
-            self._figures is None or len(self._figures) < size
-        ):  # one more after a reload
-            self._figures = [0] * size
-        return RateLimits(
+        common = self._common
+        rates = RateLimits(
             settings.rules.rates,
             self._figures,
-            names,
+            self._providers,
             time,
-            worker=self._worker,
-            workers=self._workers,
+            worker=common.worker,
+            workers=common.workers,
         )
+        rates.mend()
+        return rates
+
+    def _place_queue(self, settings: Settings) -> PlaceQueue:
+        common = self._common
+        places = part_of(settings.rules.places, common.worker, common.workers)
+        return PlaceQueue(places, self._reactor)
 
     def use(self, settings: Settings) -> None:
         """Go by other rules from now on; ledger and log stay where they are."""
         self._settings = settings
         admission = self._admission(settings.rules)
         self.accounts.use(admission)
-        self._places = PlaceQueue(settings.rules.places, self._reactor)
+        self._places = self._place_queue(settings)
         self.metering = self._metering(settings, admission)
+        self._caps.look()
         if self._usage_log is not None:
             self._usage_log.redact(settings.secrets)
             self._usage_log.reopen()
@@ -165,7 +190,8 @@ class Bookkeeping:
         """A response is over, and some milliseconds have passed."""
         try:
             self._counters.metered(metered)
-            self._lines.metered(metered)
+            if metered.transport != "http":
+                self._lines.metered(metered)
             if self._usage_log is not None:
                 self._usage_log.metered(metered)
         except Exception as error:  # telemetry fails open
@@ -200,8 +226,9 @@ class Bookkeeping:
             LedgerUnavailable: the ledger cannot be opened.
         """
         settings = self._settings
+        where = settings.ledger_place
         self._store = open_ledger(
-            place_of(settings),
+            self._common.ledger if isinstance(where, Nowhere) else where,
             cast(Threads, self._reactor),
             token=self._new_id(),
             now=time,
@@ -209,6 +236,7 @@ class Bookkeeping:
             connect=self._ways.straight_to,
         )
         self.accounts.ledger = self._store
+        self._caps.start()
         if settings.usage_log_dir is not None:
             journal = Journal(
                 Path(settings.usage_log_dir) / FILE_NAME,
@@ -232,6 +260,7 @@ class Bookkeeping:
 
     async def close(self) -> None:
         """Write down what is left, and let go."""
+        self._caps.stop()
         self.accounts.close()
         if self._usage_log is not None:
             await self._usage_log.close()
@@ -246,6 +275,30 @@ class Bookkeeping:
         standings = self._store.standings()
         assert isinstance(standings, list | Deferred)
         return standings
+
+    def set_cap(
+        self, account: str, measure: str, cap: int | None, until: float | None
+    ) -> Later[None]:
+        """Put an operator's cap in force; see ``Ledger.set_cap``.
+
+        Raises:
+            LedgerUnavailable: or failing with it; then nothing is changed.
+        """
+        done = self._store.set_cap(account, measure, cap, until)
+        if isinstance(done, Deferred):
+            return done.addCallback(lambda _: self._caps.look())
+        self._caps.look()
+        return None
+
+    def look_at_caps(self) -> None:
+        """Another process may have set one."""
+        self._caps.look()
+
+    def _caps_matter(self) -> bool:
+        return self._settings.metering and not self._settings.rules.sees_requests
+
+    def _capped(self, capped: bool) -> None:
+        self.accounts.capped = capped
 
     def shown(self) -> Later[Mapping[str, object]]:
         """The sections of ``/reflect`` about budgets; that they are not known, if so."""
@@ -266,15 +319,6 @@ class Bookkeeping:
     def rate_limits(self) -> Mapping[str, object]:
         """The section of ``/health`` about rates."""
         return {} if self.metering is None else self.metering.rates.state()
-
-
-def place_of(settings: Settings) -> Place:
-    """Where the ledger is."""
-    if settings.ledger is not None:
-        return settings.ledger
-    if settings.state_dir is not None:
-        return InFolder(Path(settings.state_dir))
-    return Nowhere()
 
 
 def maxima_of(rules: Rules) -> Maxima:

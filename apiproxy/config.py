@@ -11,7 +11,7 @@ from apiproxy.core.egress import EgressProxy, NoProxy
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Secret
-from apiproxy.ledger.open import InRedis, Place
+from apiproxy.ledger.open import InFolder, InRedis, Nowhere, Place
 from apiproxy.policy.overlay import NO_PRICES, Overlay, read_overlay
 from apiproxy.policy.rules import Rules
 from apiproxy.providers.base import Provider
@@ -146,6 +146,15 @@ class Settings:
         if sources.problems:
             raise ConfigurationError(list(dict.fromkeys(sources.problems)))
         return settings
+
+    @property
+    def ledger_place(self) -> Place:
+        """Where budgets are counted; ``Nowhere`` is in memory."""
+        if self.ledger is not None:
+            return self.ledger
+        if self.state_dir is not None:
+            return InFolder(Path(self.state_dir))
+        return Nowhere()
 
     @property
     def secrets(self) -> list[Secret]:

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -28,7 +28,7 @@ class Served(Protocol):
         """Listen; may raise ``PortTaken``."""
 
     def startService(self) -> object:
-        """Begin to serve."""
+        """Begin to serve; may raise ``PortTaken`` or ConfigurationError."""
 
     def stopService(self) -> object:
         """Stop in order."""
@@ -57,6 +57,7 @@ class Process(Service):
         observer: ILogObserver,
         reread: Callable[[], Settings],
         worker: bool = False,
+        exit_unusable: int = EXIT_CONFIGURATION,
     ) -> None:
         """A process that does nothing yet.
 
@@ -68,6 +69,7 @@ class Process(Service):
             observer: takes what Twisted logs.
             reread: gives the settings as they are now; may raise ConfigurationError.
             worker: whether this is one of several, which heeds only some signals.
+            exit_unusable: code with which it ends if it cannot serve by the settings.
         """
         self._reactor = reactor
         self._log = log
@@ -75,6 +77,7 @@ class Process(Service):
         self._observer = observer
         self._reread_settings = reread
         self._worker = worker
+        self._exit_unusable = exit_unusable
         self._listens = False
         self._stopping = False
         self._exit_code = 0
@@ -88,13 +91,7 @@ class Process(Service):
     def privilegedStartService(self) -> None:
         """Listen; the process ends if that cannot be."""
         super().privilegedStartService()  # type: ignore[no-untyped-call]
-        try:
-            self.served.privilegedStartService()
-        except PortTaken as error:
-            self._log.log("error", "startup", message=str(error))
-            self._sink.flush()
-            say(str(error))
-            raise SystemExit(EXIT_PORT_TAKEN) from None
+        self._or_exit(self.served.privilegedStartService)
         self._listens = True
         self._reactor.callWhenRunning(self._catch_signals)
 
@@ -103,7 +100,23 @@ class Process(Service):
         if not self._listens:  # twist, unlike twistd, has no privileged start
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
-        self.served.startService()
+        self._or_exit(self.served.startService)
+
+    def _or_exit(self, begin: Callable[[], object]) -> None:
+        """Begin with something, or end with a line that says why that cannot be."""
+        try:
+            begin()
+        except PortTaken as error:
+            self._exit(EXIT_PORT_TAKEN, str(error))
+        except ConfigurationError as error:
+            self._exit(self._exit_unusable, *error.problems)
+
+    def _exit(self, code: int, *problems: str) -> NoReturn:
+        for problem in problems:
+            self._log.log("error", "startup", message=problem)
+            say(problem)
+        self._sink.flush()
+        raise SystemExit(code) from None
 
     def _catch_signals(self) -> None:
         """Ours, because a clean stop exits with 0 and a second signal means at once.
@@ -136,11 +149,17 @@ class Process(Service):
             self._reactor.stop()
 
     def _reread(self) -> None:
+        _ = self.reload()
+
+    def reload(self) -> list[str]:
+        """Put the settings in force that are there now; what is wrong with them."""
         try:
             self.served.reload(self._reread_settings())
         except ConfigurationError as error:
             for problem in error.problems:
                 self._log.log("error", "reload", message=problem)
+            return list(error.problems)
+        return []
 
     def give_up(self) -> None:
         """Stop in order, then exit with the code of a configuration error."""

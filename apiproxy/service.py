@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 from attrs import evolve
@@ -14,20 +14,25 @@ from twisted.python.failure import Failure
 
 from apiproxy import __version__
 from apiproxy.admin.answer import Later
+from apiproxy.admin.control.door import SocketTaken
+from apiproxy.admin.control.socket import ANSWER_SECONDS, ControlSocket
 from apiproxy.admin.endpoints import Shared, local_answers, management
 from apiproxy.admin.health import AggregateHealth
 from apiproxy.admin.metrics import Metrics
 from apiproxy.admin.reflect import Reflect
-from apiproxy.bookkeeping import Bookkeeping
-from apiproxy.config import Settings
+from apiproxy.bookkeeping import ALONE, Bookkeeping, Common
+from apiproxy.config import ConfigurationError, Settings
+from apiproxy.control import sources
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Census, Crowd, Exchange, Guard, Observers
 from apiproxy.core.ids import fresh_ids
+from apiproxy.core.roster import Roster
 from apiproxy.herald import Herald
 from apiproxy.keycheck import KeyCheck
-from apiproxy.listening import AnyFactory, Listening
+from apiproxy.listening import AnyFactory, Listening, PortTaken
 from apiproxy.policy.callers import Callers
 from apiproxy.policy.endpoints import Endpoints
+from apiproxy.policy.ledger import LedgerUnavailable
 from apiproxy.policy.tools import ToolPolicy, ToolUse
 from apiproxy.policy.visitors import Visitors
 from apiproxy.providers.base import Provider
@@ -45,6 +50,7 @@ from apiproxy.wire.pool import Pool
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.route import Route
 from apiproxy.wire.site import ProviderSite
+from apiproxy.wire.stopping import Stopping
 from apiproxy.wire.tls import trust
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.ways import Ways
@@ -74,6 +80,7 @@ class Proxy(Service):
         sites: the listeners, by provider name.
         counters: the figures.
         census: what is under way.
+        stopping: ends what an operator wants to end.
         listening: what is listened on.
         drained_in_order: whether everything ended by itself when it stopped.
     """
@@ -89,6 +96,9 @@ class Proxy(Service):
         seconds: Callable[[], float] = time.monotonic,
         tick: float = _TICK_SECONDS,
         give_up: Callable[[], None] = lambda: None,
+        end: Callable[[], None] = lambda: None,
+        reread: Callable[[], Sequence[str]] = tuple,
+        common: Common = ALONE,
         census: Crowd | None = None,
         herald: Herald | None = None,
     ) -> None:
@@ -103,6 +113,9 @@ class Proxy(Service):
             seconds: a clock that does not jump.
             tick: seconds within which deadlines are kept.
             give_up: ends the process, if there is one of our own.
+            end: ends the process in order, if there is one of our own.
+            reread: has the settings read again, and tells what is wrong with them.
+            common: what this process has in common with others.
             census: counts what is under way; a new one if not given.
             herald: says how the service lives; in the log if not given.
         """
@@ -120,11 +133,16 @@ class Proxy(Service):
         self.listening = Listening(reactor, self._herald.listening)
         self._notify = notify
         self._give_up = give_up
+        self._end_process = end
+        self._reread = reread
         self._seconds = seconds
         ways = self._ways(settings)
         self.keycheck = self._keycheck(settings, ways)
-        self._ends = Ends(reactor)
-        self._books = self._bookkeeping(settings, ways)
+        self._books = self._bookkeeping(settings, ways, common)
+        self._ends = Ends(reactor, self._books.accounts.catch_up)
+        self._roster = Roster() if settings.control_socket else None
+        self.stopping = Stopping(lambda: self.sites.values(), reactor)
+        self._control: ControlSocket | None = None
         self._watch = Watch(reactor, seconds, tick)
         self._handshakes = Handshakes(reactor)
         self._peers = Peers()
@@ -149,7 +167,9 @@ class Proxy(Service):
         context = trust(*settings.ca_files)
         return Ways(self._reactor, context, settings.deadlines)
 
-    def _bookkeeping(self, settings: Settings, ways: Ways) -> Bookkeeping:
+    def _bookkeeping(
+        self, settings: Settings, ways: Ways, common: Common
+    ) -> Bookkeeping:
         return Bookkeeping(
             settings,
             self._reactor,
@@ -158,6 +178,7 @@ class Proxy(Service):
             self.counters,
             seconds=self._seconds,
             complain=complain,
+            common=common,
         )
 
     def _keycheck(self, settings: Settings, ways: Ways) -> KeyCheck:
@@ -174,7 +195,8 @@ class Proxy(Service):
         rules: tuple[Guard, ...] = (Endpoints(access.endpoints), tools)
         visitors = Visitors(access.hosts, access.origins)
         callers = None if access.callers is None else Callers(access.callers, time.time)
-        observers = Observers(self.census, self._ends, patient=patient)
+        roster = () if self._roster is None else (self._roster,)
+        observers = Observers(self.census, self._ends, *roster, patient=patient)
         return {
             provider.name: Route(
                 provider=provider,
@@ -192,6 +214,7 @@ class Proxy(Service):
                 complain=complain,
                 census=self.census,
                 metering=self._books.metering,
+                run=settings.run_id,
                 retried=_bound(self.counters.retried, provider.name),
                 guards=rules,
                 visitors=visitors,
@@ -304,16 +327,53 @@ class Proxy(Service):
         return self.listening.ports
 
     def startService(self) -> None:
-        """Begin to serve."""
+        """Begin to serve.
+
+        Raises:
+            PortTaken: the control socket cannot be opened.
+            ConfigurationError: the ledger cannot.
+        """
         if not self.ports:  # as in a test; twistd has done so
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
-        self._books.open()
+        try:
+            self._books.open()
+        except LedgerUnavailable as error:
+            problem = f"the ledger cannot be opened: {error}"
+            raise ConfigurationError([problem]) from error
+        self._open_control()
         self._herald.up(self.settings)
         self._secretary.serve(self.settings)
         self._watch.start()
         self._notify("READY=1")
         self._check_keys(self._key_rejected)
+
+    def _open_control(self) -> None:
+        path = self.settings.control_socket
+        if path is None or self._roster is None:
+            return
+        self._control = ControlSocket(
+            path,
+            sources(
+                settings=lambda: self.settings,
+                books=self._books,
+                roster=self._roster,
+                stopper=self.stopping,
+                report=self.report,
+                drain=self._end_soon,
+                reload=self._reread,
+            ),
+            self._log.log,
+            self._reactor,
+            self._reactor,
+        )
+        try:
+            self._control.open()
+        except SocketTaken as error:
+            raise PortTaken(str(error)) from error
+
+    def _end_soon(self) -> None:
+        self._reactor.callLater(ANSWER_SECONDS, self._end_process)
 
     def _check_keys(self, rejected: Callable[[], None]) -> None:
         if self.settings.validate_keys != "off":
@@ -344,6 +404,8 @@ class Proxy(Service):
         self._watch.stop()
         self.flush()
         await self._books.close()
+        if self._control is not None:
+            await self._control.close()
         self._herald.drained(in_order=self.drained_in_order)
 
     def hurry(self) -> None:

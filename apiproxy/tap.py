@@ -63,6 +63,7 @@ class Options(usage.Options):
         from twisted.internet import reactor
 
         self._environ = dict(os.environ)
+        self["unusable"] = EXIT_CONFIGURATION
         self._origin: Origin | None = None
         parent: Any = self.parent  # twistd's or twist's own options
         if self["worker"] is None:
@@ -77,6 +78,7 @@ class Options(usage.Options):
             end_with_parent()
             self["inherited"], origin = inherit(self["worker"])
             self["settings"] = _or_exit(lambda: self.remade(origin), EXIT_UNUSABLE)
+            self["unusable"] = EXIT_UNUSABLE
         settings = self["settings"]
         self["log"] = log = LineLog(sink.write, level=settings.log_level, now=time.time)
         log.redact(settings.secrets)
@@ -125,6 +127,8 @@ class Options(usage.Options):
             notify=notifier(os.environ.get("NOTIFY_SOCKET")),
             dropped=self._dropped,
             give_up=process.give_up,
+            end=process.end,
+            reread=process.reload,
         )
 
     def front(self, process: Process) -> Served:
@@ -141,6 +145,8 @@ class Options(usage.Options):
             notify=notifier(os.environ.get("NOTIFY_SOCKET")),
             dropped=self._dropped,
             give_up=process.give_up,
+            end=process.end,
+            reread=process.reload,
         )
 
     def worker(self, process: Process) -> Served:
@@ -188,13 +194,14 @@ def inherit(number: int) -> tuple["Inherited", Origin]:
 
     try:
         inherited = Inherited.take(number)
-        origin = ask(inherited.channel)
+        serve = ask(inherited.channel)
     except OSError:
         say("--worker is for apiproxy itself; see APIPROXY_WORKERS")
         raise SystemExit(EXIT_CONFIGURATION) from None
-    if origin is None:  # the service ends before this worker has begun
+    if serve is None:  # the service ends before this worker has begun
         raise SystemExit(0)
-    return inherited, origin
+    inherited.ledger = serve.ledger
+    return inherited, serve.origin
 
 
 def worker_command(number: int) -> list[str]:
@@ -305,6 +312,7 @@ def makeService(options: Options) -> IService:
         observer=options["events"],
         reread=options.reread,
         worker=options["worker"] is not None,
+        exit_unusable=options["unusable"],
     )
     collect_seldom()
     return process

@@ -4,7 +4,7 @@ from attrs import evolve, frozen
 
 PLAIN_ROWS = frozenset({"http_32", "http_8", "http_1", "latency_1", "latency_64"})
 LIVE_ROWS = frozenset({"sse", "ws", "deflate", "gap", "stall_free", "upload"})
-OTHER_ROWS = frozenset({"starts", "crowd", "connects", "growth", "workers"})
+OTHER_ROWS = frozenset({"starts", "crowd", "connects", "growth", "workers", "metering"})
 ALL_ROWS = PLAIN_ROWS | LIVE_ROWS | OTHER_ROWS
 
 
@@ -72,7 +72,16 @@ QUICK = Plan(
     repeats=2,
     seconds=1.0,
     parts=frozenset(
-        {"http_32", "latency_1", "sse", "ws", "starts", "crowd", "connects"}
+        {
+            "http_32",
+            "latency_1",
+            "sse",
+            "ws",
+            "starts",
+            "crowd",
+            "connects",
+            "metering",
+        }
     ),
     contestants=("apiproxy", "nginx", "haproxy"),
     crowd=100,

@@ -66,6 +66,9 @@ ROWS = (
         "≤ 1.1 x one process",
     ),
     Row("workers_share", "… of the workers' CPU, the busier one's part", "%"),
+    Row("metered_event", "SSE event, metered against not", "%", "≤ 110"),
+    Row("metered_request", "HTTP request, metered against not", "%"),
+    Row("metered_trip", "WebSocket round trip, 100 B, metered against not", "%"),
     Row("connects", "CONNECTs in Squid's log, requests in sequence", "", "≤ 5"),
 )
 

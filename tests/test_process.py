@@ -49,11 +49,13 @@ class Remembers:
     Attributes:
         calls: what was asked of them.
         taken: what keeps it from listening.
+        unusable: what keeps it from serving.
     """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.taken: PortTaken | None = None
+        self.unusable: list[str] = []
         self.stopped: Deferred[None] = Deferred()
 
     def callWhenRunning(self, what: Callable[[], None]) -> None:
@@ -75,6 +77,8 @@ class Remembers:
 
     def startService(self) -> None:
         self.calls.append("serve")
+        if self.unusable:
+            raise ConfigurationError(self.unusable)
 
     def stopService(self) -> Deferred[None]:
         self.calls.append("drain")
@@ -156,6 +160,22 @@ class ProcessTests(SynchronousTestCase):
         self.assertEqual((stop.code, self.said), (2, ["openai: taken"]))
         self.assertIn(b"openai: taken", self.lines[0])
         self.assertEqual(self.all.calls, ["listen", "flush"])
+
+    def test_settings_that_cannot_be_served_by(self) -> None:
+        """Exit code 1, a line and a sentence for each problem."""
+        made = self.process()
+        self.served.unusable = ["the ledger cannot be opened: broken"]
+        stop = self.assertRaises(SystemExit, made.startService)
+        self.assertEqual((stop.code, self.said), (1, self.served.unusable))
+        self.assertIn(b"the ledger cannot be opened: broken", self.lines[0])
+
+    def test_a_reload_that_is_asked_for(self) -> None:
+        """Whoever asks is told what is wrong."""
+        made = self.process()
+        self.assertEqual(made.reload(), [])
+        self.problems = ["nonsense"]
+        self.assertEqual(made.reload(), ["nonsense"])
+        self.assertEqual(self.all.calls, ["reload"])
 
     def test_signals(self) -> None:
         """The first stops, the second hurries."""

@@ -35,6 +35,7 @@ from apiproxy.service import Proxy
 from apiproxy.tap import Options, check_usable, makeService
 from apiproxy.workers import beginning
 from apiproxy.workers.front import Front
+from apiproxy.workers.messages import Serve
 from apiproxy.workers.place import EXIT_UNUSABLE
 from apiproxy.workers.worker import Inherited
 from tests.kit.tls import authority
@@ -661,7 +662,8 @@ class OptionsTests(SynchronousTestCase):
         """Options of a worker that is told to serve by this."""
         inherited = cast(Any, SimpleNamespace(channel=None))
         self.patch(Inherited, "take", lambda number: inherited)
-        self.patch(beginning, "ask", lambda line: origin)
+        serve = None if origin is None else Serve(origin, "/a/folder")
+        self.patch(beginning, "ask", lambda line: serve)
         self.patch(tap, "end_with_parent", lambda: self.limits.append("ends with it"))
         options = Options()
         options.parent = cast(Any, {"nodaemon": 1})
@@ -673,7 +675,9 @@ class OptionsTests(SynchronousTestCase):
         os.environ["APIPROXY_GRACE_SECONDS"] = "nonsense"
         self.addCleanup(os.environ.pop, "APIPROXY_GRACE_SECONDS", None)
         origin = collect(None, {"APIPROXY_GRACE_SECONDS": "7"})[1]
-        self.assertEqual(self.as_worker(origin)["settings"].grace, 7)
+        options = self.as_worker(origin)
+        self.assertEqual(options["settings"].grace, 7)
+        self.assertEqual(options["inherited"].ledger, "/a/folder")
         self.assertEqual(self.limits[1:3], ["no dump", "ends with it"])
 
     def test_a_worker_that_cannot_use_what_it_is_told(self) -> None:

@@ -15,13 +15,12 @@ chunk: the wire adds to ``bytes_up`` and ``bytes_down`` itself.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import IntEnum
-from typing import Literal, Protocol
+from typing import Protocol
 
 from apiproxy.core.errors import InternalError, ProxyError
 from apiproxy.core.grant import Grant
+from apiproxy.core.metered import Metered, Transport
 from apiproxy.core.values import Answer, Ask
-
-Transport = Literal["http", "websocket"]
 
 
 class Phase(IntEnum):
@@ -125,6 +124,7 @@ class Exchange:
         reused: whether the upstream line had carried an exchange before.
         bytes_up: bytes of request body, or of WebSocket frames, sent upstream.
         bytes_down: bytes of answer body, or of WebSocket frames, sent to the agent.
+        metered: what its response has used, over HTTP, once that is known; None for nothing.
         close_code: WebSocket close code that ended it (RFC 6455, section 7.4); None else.
         grant: what the caller may do; None where callers are not told apart.
     """
@@ -144,6 +144,7 @@ class Exchange:
         "forwarded",
         "grant",
         "id",
+        "metered",
         "method",
         "model",
         "path",
@@ -191,6 +192,7 @@ class Exchange:
         self.grant = grant
         self.caller = "" if grant is None else grant.name
         self.model = ""
+        self.metered: Metered | None = None
         self._seconds = seconds
         self._observers = observers
         self._complain = complain

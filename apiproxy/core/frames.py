@@ -28,6 +28,12 @@ _WHOLE = frozenset((_FIN | TEXT, _FIN | BINARY))
 _LENGTH_2, _LENGTH_8 = 126, 127
 """Lengths that stand for: the length follows, in so many bytes."""
 
+HEAD = 96
+"""Bytes in which most messages say what they are."""
+
+_REPEATED = int.from_bytes(b"\1\0\0\0" * (HEAD // 4), "little")
+"""Times a mask: that mask, over and over."""
+
 INCOMPLETE = (-1, 0)
 """The head of a frame is not all there."""
 
@@ -45,6 +51,21 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
     stream = (mask * (size // 4 + 1))[:size]
     number = int.from_bytes(payload, "little") ^ int.from_bytes(stream, "little")
     return number.to_bytes(size, "little")
+
+
+def unmasked_head(data: bytes, begin: int) -> bytes:
+    """The first bytes of a masked payload, and something behind it if it is shorter.
+
+    Args:
+        data: a frame.
+        begin: where its payload begins.
+
+    Returns:
+        ``HEAD`` bytes. However large the frame is, this costs as much.
+    """
+    mask = int.from_bytes(data[begin - 4 : begin], "little")
+    head = int.from_bytes(data[begin : begin + HEAD], "little")
+    return (head ^ mask * _REPEATED).to_bytes(HEAD, "little")
 
 
 def control_frame(opcode: int, payload: bytes, mask: bytes = b"") -> bytes:
@@ -140,6 +161,8 @@ class FrameScanner:
         closed: whether a Close frame has passed.
         close_code: the code in it; None without one.
         close_reason: the reason in it, as it was sent.
+        whole: where the payload begins in what was fed last, if that was one unfragmented
+            message and nothing else; 0 if it was anything else.
     """
 
     __slots__ = (
@@ -159,6 +182,7 @@ class FrameScanner:
         "closed",
         "frames",
         "messages",
+        "whole",
     )
 
     def __init__(self, limit: int) -> None:
@@ -179,6 +203,7 @@ class FrameScanner:
         self._control: bytearray | None = None
         self.frames = 0
         self.messages = 0
+        self.whole = 0
         self.awaited: bytes | None = None
         self.closed = False
         self.close_code: int | None = None
@@ -207,11 +232,14 @@ class FrameScanner:
         if self._head:
             data = self._head + data
             self._head = b""
-        elif not (self._left or self._fragmented) and one_message(data, self._limit):
-            # It changes nothing but the counts.
-            self.frames += 1
-            self.messages += 1
-            return data
+        elif not (self._left or self._fragmented):
+            self.whole = one_message(data, self._limit)
+            if self.whole:
+                # It changes nothing but the counts.
+                self.frames += 1
+                self.messages += 1
+                return data
+        self.whole = 0
         self._left_before = self._left
         at, end = 0, len(data)
         kept: list[bytes] | None = None

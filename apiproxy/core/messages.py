@@ -51,6 +51,7 @@ class MessageReader:
     Attributes:
         messages: messages completed so far, wanted or not.
         skipped: bytes on the wire of messages that were passed over for want of a marker.
+        markers: a message with any of these in it is told; may be changed at any time.
         clear: offset in the last data up to which every frame and message is whole. What
             is under way begins there, and if that is negative, it began before this data.
     """
@@ -68,7 +69,6 @@ class MessageReader:
         "_inflater",
         "_left",
         "_limit",
-        "_markers",
         "_mask",
         "_opcode",
         "_open",
@@ -76,6 +76,7 @@ class MessageReader:
         "_total",
         "_unwanted",
         "clear",
+        "markers",
         "messages",
         "skipped",
     )
@@ -98,7 +99,7 @@ class MessageReader:
         """
         self._inflater = MessageInflater(deflate, limit) if deflate else None
         self._limit = limit
-        self._markers = markers or (b"",)
+        self.markers = markers or (b"",)
         self._unwanted = unwanted
         self._total = 0
         self._between = True
@@ -231,7 +232,7 @@ class MessageReader:
         """Whether nobody wants the message that stands here."""
         if not text.startswith(self._unwanted, at, end):
             # Not ``all``: making a generator costs as much as two looks.
-            for marker in self._markers:
+            for marker in self.markers:
                 if text.find(marker, at, end) >= 0:
                     return False
         return True

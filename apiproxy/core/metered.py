@@ -6,11 +6,13 @@ response.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from msgspec import Struct
 
-from apiproxy.core.exchange import Transport
 from apiproxy.core.usage import Record, Usage
+
+Transport = Literal["http", "websocket"]
 
 NO_USAGE = Usage()
 

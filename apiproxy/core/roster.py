@@ -1,7 +1,12 @@
 """Which exchanges are under way: kept only where somebody may ask."""
 
+from itertools import islice
+
 from apiproxy.core.exchange import ASKED, CLOSED, Exchange
 from apiproxy.core.stopping import LiveExchange
+
+MOST_SHOWN = 4096
+"""Exchanges that are shown; the oldest, which are the ones somebody wonders about."""
 
 
 class Roster:
@@ -22,8 +27,8 @@ class Roster:
             self._live.pop(exchange, None)
 
     def shown(self) -> list[LiveExchange]:
-        """All of them as they are now, the oldest first."""
-        return [LiveExchange.of(exchange) for exchange in self._live]
+        """The oldest of them as they are now, the oldest first."""
+        return [LiveExchange.of(each) for each in islice(self._live, MOST_SHOWN)]
 
     def __repr__(self) -> str:
         return f"<Roster of {len(self._live)}>"

@@ -86,17 +86,23 @@ class EventScanner:
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
-        if not self._held and data.endswith(_BLANK) and len(data) <= self._limit:
+        if (
+            (data[-2:] == b"\n\n" or data[-4:] == b"\r\n\r\n")
+            and not self._held
+            and len(data) <= self._limit
+        ):
             if (
-                data.startswith(self.unwanted)
+                self.unwanted
+                and data.startswith(self.unwanted)
                 and data.count(b"\n") == _LINES
                 and b"\r" not in data
             ):
                 self.skipped += len(data)
                 self._begun = True
                 return
+            find = data.find  # ``in`` raises an error inside, before it looks for bytes
             for marker in self.markers:
-                if marker in data:
+                if find(marker) >= 0:
                     break
             else:
                 self.skipped += len(data)

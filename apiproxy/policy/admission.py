@@ -11,7 +11,7 @@ Nothing here holds what is under way, so that nothing can be lost.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.usage import Demand, Record, Usage
@@ -24,7 +24,7 @@ from apiproxy.policy.prices import Prices, Quote
 from apiproxy.policy.refusals import refusal
 from apiproxy.policy.rules import Rules
 from apiproxy.policy.tariff import Bill
-from apiproxy.policy.weights import ONE, Weights
+from apiproxy.policy.weights import Weights
 
 Key = tuple[str, str]
 """An account and a measure."""
@@ -32,39 +32,76 @@ Key = tuple[str, str]
 _CACHEABLE = 1024
 """Tokens of input below which no provider caches anything."""
 
+_MOST_TERMS = 1024
+"""Models whose terms are remembered; agents and providers may make up any number."""
+
 _FIRST_TURNS = 1024
 """Models whose first turn is remembered."""
+
+
+class Terms(Struct, frozen=True):
+    """What holds for the tokens of one model at one provider.
+
+    Attributes:
+        multiplier: in millionths.
+        known: whether that is configured for the model.
+        quote: the price; None if it is not known.
+        source: who said so; None if nobody did.
+        policy: the kind of price it is; likewise.
+        fallback: whether it is a guess; likewise.
+        selector: where the provider chooses the model; likewise.
+    """
+
+    multiplier: int
+    known: bool
+    quote: Quote | None = None
+    source: str | None = None
+    policy: str | None = None
+    fallback: bool | None = None
+    selector: str | None = None
 
 
 class Settled(Struct, frozen=True):
     """What became of a response.
 
     Attributes:
-        entries: for ``Ledger.settle``.
-        clears: accounts and measures for ``Ledger.clear``, because a streak has ended.
         usage: what was counted.
         estimated: whether that is our estimate.
-        effective_tokens: that it weighs.
-        multiplier: of the model.
-        known_multiplier: whether anything is configured for the model.
-        nanodollars: billionths of a dollar; None if the price is not known.
+        tokens: thousandths of effective tokens.
+        terms: by which they were weighed and priced.
         bill: what of it was for what; None if the price is not known.
-        quote: the price; None if it is not known.
-        tier: which of its steps was taken: ``default``, ``long_context``,
-            ``conservative``; empty if there is no price.
+        missed: what is added to a streak of misses.
+        clears: accounts and measures for ``Ledger.clear``, because a streak has ended.
+        entries: for ``Ledger.settle``; none where nothing was set aside.
     """
 
-    entries: tuple[Entry, ...]
-    clears: tuple[Key, ...]
     usage: Usage
     estimated: bool
-    effective_tokens: float
-    multiplier: float
-    known_multiplier: bool
-    nanodollars: int | None
+    tokens: int
+    terms: Terms
     bill: Bill | None
-    quote: Quote | None
-    tier: str
+    missed: tuple[Entry, ...] = ()
+    clears: tuple[Key, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def effective_tokens(self) -> float:
+        """That it weighs."""
+        return self.tokens / 1000
+
+    @property
+    def nanodollars(self) -> int | None:
+        """Billionths of a dollar; None if the price is not known."""
+        return None if self.bill is None else self.bill.total
+
+    @property
+    def tier(self) -> str:
+        """Which of the price's steps was taken; empty if there is no price.
+
+        ``default``, ``long_context`` or ``conservative``.
+        """
+        quote = self.terms.quote
+        return "" if quote is None else quote.tier(self.usage.all_input)
 
 
 class Admission:
@@ -78,6 +115,11 @@ class Admission:
         self._guard = ModelGuard(rules, self._weights, prices)
         self._habits = Habits()
         self._turned: dict[str, None] = {}
+        self._terms: dict[tuple[str, str, str, str], Terms] = {}
+        budgets = rules.budgets
+        self._has_streaks = budgets.misses is not None or (
+            budgets.forgiving and budgets.denied is not None
+        )
 
     def check(self, demand: Demand, provider: str) -> ProxyError | None:
         """The refusal by a rule about models; None to let it pass."""
@@ -160,32 +202,84 @@ class Admission:
             provider: who answered.
             succeeded: whether the answer was a success, if perhaps an incomplete one.
         """
-        usage, estimated = self._usage(record, demand, succeeded=succeeded)
-        models = (record.model, demand.model)
-        weight = self._weights.weigh(usage, record.model or demand.model)
-        quote = self._prices.best(provider, models, record.tier)
-        bill = None if quote is None else quote.bill(usage)
-        money = 0 if bill is None else bill.total
-        amounts = {"tokens": weight, "money": money, "runs": int(succeeded)}
-        missed, clears = self._streaks(
-            usage, demand, provider, succeeded=succeeded, known=not estimated
-        )
-        if succeeded and not estimated and record.state == "completed":
-            self._habits.learn(_account(demand.model), usage.output)
-        known = self._weights.known(record.model or demand.model)
+        settled = self.costs(record, demand, provider, succeeded=succeeded)
+        money = settled.nanodollars or 0
+        amounts = {"tokens": settled.tokens, "money": money, "runs": int(succeeded)}
+        if succeeded and not settled.estimated and record.state == "completed":
+            self._habits.learn(_account(demand.model), settled.usage.output)
+        entries = _spent(claim, amounts) + settled.missed
+        return structs.replace(settled, entries=entries)
+
+    def costs(
+        self, record: Record, demand: Demand, provider: str, *, succeeded: bool
+    ) -> Settled:
+        """What a response has cost, whether or not something was set aside for it."""
+        usage, estimated = record.usage, record.estimated
+        if usage is None:
+            usage, estimated = self._usage(record, demand, succeeded=succeeded)
+        else:
+            usage = bounded(usage)
+        key = provider, record.model, demand.model, record.tier
+        terms = self._terms.get(key)
+        if terms is None:
+            terms = self._terms_of(*key)
+        quote = terms.quote
+        missed: tuple[Entry, ...] = ()
+        clears: tuple[Key, ...] = ()
+        if self._has_streaks:
+            missed, clears = self._streaks(
+                usage, demand, provider, succeeded=succeeded, known=not estimated
+            )
         return Settled(
-            entries=_spent(claim, amounts) + missed,
-            clears=clears,
-            usage=usage,
-            estimated=estimated,
-            effective_tokens=weight / 1000,
-            multiplier=self._weights.multiplier(record.model or demand.model) / ONE,
-            known_multiplier=known is not None,
-            nanodollars=None if bill is None else bill.total,
-            bill=bill,
-            quote=quote,
-            tier="" if quote is None else quote.tier(usage.all_input),
+            usage,
+            estimated,
+            self._weights.weigh_by(usage, terms.multiplier),
+            terms,
+            None if quote is None else quote.bill(usage),
+            missed,
+            clears,
         )
+
+    def _terms_of(self, provider: str, told: str, asked: str, tier: str) -> Terms:
+        """The terms for a model that was told and asked for under these names."""
+        model = told or asked
+        known = self._weights.known(model)
+        multiplier = self._weights.multiplier(model)
+        quote = self._prices.best(provider, (told, asked), tier)
+        terms = Terms(multiplier, known is not None)
+        if quote is not None:
+            terms = Terms(
+                multiplier,
+                known is not None,
+                quote,
+                quote.source,
+                quote.policy,
+                quote.fallback,
+                quote.selector or None,
+            )
+        if len(self._terms) >= _MOST_TERMS:
+            self._terms.clear()
+        self._terms[provider, told, asked, tier] = terms
+        return terms
+
+    def look_again(self) -> None:
+        """Prices may have changed: a day is over, or a provider has told new ones."""
+        self._terms.clear()
+
+    def shares(
+        self,
+        amounts: Mapping[str, int],
+        provider: str,
+        model: str,
+        caller: str,
+        run: str,
+    ) -> list[Entry]:
+        """Amounts for which nothing was set aside, on all accounts they belong to."""
+        return [
+            each
+            for each in self._entries(amounts, model, provider, caller, run)
+            if each.measure in amounts
+        ]
 
     def failed(
         self, provider: str, status: int, run: str | None = None
@@ -204,13 +298,11 @@ class Admission:
     def _usage(
         self, record: Record, demand: Demand, *, succeeded: bool
     ) -> tuple[Usage, bool]:
-        """What is counted, and whether it is an estimate.
+        """What is counted of a response that told of nothing, and whether it is an estimate.
 
         Nothing of a failure that told of nothing. Where nothing could be read of a success,
         what such an answer usually has.
         """
-        if record.usage is not None:
-            return bounded(record.usage), record.estimated
         if not succeeded:
             return Usage(), False
         if record.said or not record.gap:

@@ -37,6 +37,20 @@ def so_far(record: Record, demand: Demand) -> Usage:
 
 def bounded(usage: Usage, output: int | None = None) -> Usage:
     """A usage in which no figure is absurd; with another output, if one is given."""
+    if (
+        output is None
+        and 0 <= usage.input <= LARGEST
+        and 0 <= usage.cached <= LARGEST
+        and 0 <= usage.written <= LARGEST
+        and 0 <= usage.written_hour <= LARGEST
+        and 0 <= usage.output <= LARGEST
+        and 0 <= usage.reasoning <= LARGEST
+        and 0 <= usage.audio_input <= LARGEST
+        and 0 <= usage.audio_output <= LARGEST
+        and 0 <= usage.image_input <= LARGEST
+        and 0 <= usage.image_output <= LARGEST
+    ):
+        return usage  # as with all but mistakes and lies
     return Usage(
         tokens(usage.input),
         tokens(usage.cached),

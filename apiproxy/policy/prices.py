@@ -80,6 +80,8 @@ class Quote(Struct, frozen=True):
 
     def step(self, input: int) -> int:
         """Which of the steps a response with so much input has."""
+        if len(self.steps) == 1:
+            return 0
         fitting = [at for at, (above, _) in enumerate(self.steps) if above < input]
         return fitting[-1] if fitting else 0
 
@@ -95,7 +97,9 @@ class Quote(Struct, frozen=True):
 
     def bill(self, usage: Usage) -> Bill:
         """What a response has cost."""
-        return bill(usage, self.price(usage.all_input))
+        steps = self.steps
+        price = steps[0][1] if len(steps) == 1 else self.price(usage.all_input)
+        return bill(usage, price)
 
 
 class Prices:

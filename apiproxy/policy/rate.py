@@ -104,6 +104,15 @@ class RateLimits:
         """How many figures there must be."""
         return providers * workers * len(WINDOWS) * _RING
 
+    def mend(self) -> None:
+        """Make our own rings right, which a process before us may have left in mid-change.
+
+        It counted in them until it was killed, and what it counted still holds.
+        """
+        figures = self._figures
+        for at in range(self._own, self._own + self._part, _RING):
+            figures[at + _SUM] = sum(figures[at + _FIRST : at + _RING])
+
     def admit(self, provider: str, size: int = 0) -> ProxyError | None:
         """Count a request, an upgrade or a ``response.create``, unless it is one too many.
 

@@ -34,7 +34,7 @@ class Rates:
 
 @frozen(kw_only=True)
 class Places:
-    """How many exchanges are carried at once, and who waits how long; of one process.
+    """How many exchanges are carried at once, and who waits how long.
 
     Attributes:
         concurrent: at once, over all callers; None for as many as come.
@@ -113,6 +113,23 @@ class Budgets:
         """The cap on money that is in force."""
         caps = [cap for cap in (self.ai_credits, self.hard_cap) if cap is not None]
         return min(caps, default=None)
+
+    def cap(self, account: str, measure: str) -> int | None:
+        """What is configured for an account; None for no limit.
+
+        Args:
+            account: such as ``run:1``; see ``policy.ledger``.
+            measure: in whose unit it is.
+        """
+        kind, _, name = account.partition(":")
+        caps = {
+            ("run", "tokens"): self.tokens,
+            ("run", "money"): self.money_cap,
+            ("run", "runs"): self.runs,
+            ("provider", "denied"): self.denied,
+            ("model", "misses"): self.misses if "/" in name else None,
+        }
+        return caps.get((kind, measure))
 
     @property
     def hard(self) -> bool:

@@ -98,22 +98,28 @@ class Bill(Struct, frozen=True, gc=False):
 
 def bill(usage: Usage, price: Price) -> Bill:
     """What this usage costs; every token is counted once."""
-    parts = (
-        _kinds(
+    new, made = usage.input * price.input, usage.output * price.output
+    if usage.audio_input or usage.image_input:
+        new = _kinds(
             usage.input,
             (usage.audio_input, usage.image_input),
             (price.input, price.audio_input, price.image_input),
-        ),
-        usage.cached * price.cached,
-        usage.written * price.written + usage.written_hour * price.written_hour,
-        _kinds(
+        )
+    if usage.audio_output or usage.image_output:
+        made = _kinds(
             usage.output,
             (usage.audio_output, usage.image_output),
             (price.output, price.audio_output, price.image_output),
-        ),
+        )
+    cached = usage.cached * price.cached
+    written = usage.written * price.written + usage.written_hour * price.written_hour
+    return Bill(
+        -(-(new + cached + written + made) // 1000),
+        (new + 500) // 1000,
+        (cached + 500) // 1000,
+        (written + 500) // 1000,
+        (made + 500) // 1000,
     )
-    total = -(-sum(parts) // 1000)
-    return Bill(total, *((part + 500) // 1000 for part in parts))
 
 
 def _kinds(tokens: int, special: tuple[int, int], prices: tuple[int, int, int]) -> int:

@@ -61,6 +61,10 @@ class Weights:
 
     def weigh(self, usage: Usage, model: str) -> int:
         """Thousandths of effective tokens, rounded up."""
+        return self.weigh_by(usage, self.multiplier(model))
+
+    def weigh_by(self, usage: Usage, multiplier: int) -> int:
+        """The same, where the multiplier is known."""
         weighing = self._weighing
         thousandths = (
             usage.input * weighing.input
@@ -69,4 +73,4 @@ class Weights:
             + usage.written_hour * weighing.cache_write_hour
             + usage.output * weighing.output
         )
-        return -(-thousandths * self.multiplier(model) // ONE)
+        return -(-thousandths * multiplier // ONE)

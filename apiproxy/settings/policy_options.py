@@ -140,7 +140,7 @@ _HOW_OFTEN = (
         "queue.concurrent",
         count(1),
         None,
-        "Exchanges carried at once in one process; more wait in a fair queue.",
+        "Exchanges carried at once, in equal parts by all workers; more wait in a fair queue.",
     ),
     _ours(
         "MAX_CONCURRENT_PER_CALLER",

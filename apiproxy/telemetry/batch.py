@@ -22,13 +22,20 @@ T = TypeVar("T")
 class Batch(Generic[T]):
     """Notes things, and tells them later."""
 
-    def __init__(self, clock: IReactorTime, tell: Callable[[T], None]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        tell: Callable[[T], None],
+        first: Callable[[], None] = lambda: None,
+    ) -> None:
         """Nothing has been noted yet.
 
         Args:
             clock: counts the moment.
             tell: is told each of them; it must not raise.
+            first: called before the first of those that are told together.
         """
+        self._first = first
         self._clock = clock
         self._tell = tell
         self._noted: list[T] = []
@@ -36,17 +43,19 @@ class Batch(Generic[T]):
 
     def add(self, thing: T) -> None:
         """Note one."""
+        if len(self._noted) >= _MOST:
+            # Those before: whoever notes this one may not be done with it.
+            self._tell_all()
         self._noted.append(thing)
         if self._timer is None:
             self._timer = self._clock.callLater(_SECONDS, self._moment_passed)
-        elif len(self._noted) >= _MOST:
-            self._tell_all()
 
     def _moment_passed(self) -> None:
         self._timer = None
         self._tell_all()
 
     def _tell_all(self) -> None:
+        self._first()
         noted, self._noted = self._noted, []
         tell = self._tell
         for thing in noted:

@@ -83,7 +83,8 @@ class Counters:
 
     def metered(self, metered: Metered) -> None:
         """A response is over."""
-        self.tally(metered.provider).usage.add(metered)
+        tally = self.tallies.get(metered.provider) or self.tally(metered.provider)
+        tally.usage.add(metered)
 
     def refused(self, provider: str, code: str) -> None:
         """A budget or a guard has refused a request, with the error of this code."""

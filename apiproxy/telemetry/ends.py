@@ -1,5 +1,7 @@
 """Exchanges that have ended, told some milliseconds later (see ``telemetry.batch``)."""
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IReactorTime
 
 from apiproxy.core.exchange import CLOSED, Exchange
@@ -11,12 +13,15 @@ class Ends(Batch[Exchange]):
 
     phases = (CLOSED,)
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(
+        self, clock: IReactorTime, first: Callable[[], None] = lambda: None
+    ) -> None:
         """Nothing has ended yet.
 
         Args:
             clock: counts the moment.
+            first: called before several are told, to find out what they have used.
         """
-        super().__init__(clock, Exchange.tell_patient)
+        super().__init__(clock, Exchange.tell_patient, first)
 
     observe = Batch.add

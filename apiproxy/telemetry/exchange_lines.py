@@ -8,7 +8,11 @@ from msgspec import UNSET, UnsetType
 
 from apiproxy.core.errors import InternalError
 from apiproxy.core.exchange import ASKED, CLOSED, Exchange
+from apiproxy.core.metered import NANODOLLARS_PER_CREDIT, Metered
 from apiproxy.telemetry.lines import LineLog
+
+LONGEST_NAME = 256
+"""Characters of a model's name, an id, a reason: the provider chooses them."""
 
 LONGEST_PATH = 512
 """Characters of a path; the agent chooses it, and could fill the log with it."""
@@ -34,12 +38,26 @@ class _Line(msgspec.Struct, gc=False):
     response_bytes: int | UnsetType = UNSET
     line_reused: bool | UnsetType = UNSET
     close_code: int | UnsetType | None = UNSET
+    model: str | UnsetType = UNSET
+    input_tokens: int | UnsetType = UNSET
+    output_tokens: int | UnsetType = UNSET
+    cache_read_tokens: int | UnsetType = UNSET
+    cache_write_tokens: int | UnsetType = UNSET
+    reasoning_tokens: int | UnsetType = UNSET
+    state: str | UnsetType = UNSET
+    estimated: bool | UnsetType = UNSET
+    gap: str | UnsetType = UNSET
+    response_id: str | UnsetType = UNSET
+    caller: str | UnsetType = UNSET
+    run: str | UnsetType = UNSET
+    ai_credits_this_response: float | UnsetType = UNSET
 
 
 class ExchangeLines:
     """The observer that writes what became of each exchange.
 
-    An HTTP exchange gets one ``request_complete`` line when it has ended. A WebSocket gets
+    An HTTP exchange gets one ``request_complete`` line when it has ended, with what its
+    response has used, if a model made one. A WebSocket gets
     ``websocket_upgrade_start`` and, when it has ended, one of ``websocket_upgrade_complete``,
     ``_rejected`` and ``_failed``.
     """
@@ -92,6 +110,8 @@ class ExchangeLines:
         line.line_reused = exchange.reused
         if event == "websocket_upgrade_complete":
             line.close_code = exchange.close_code
+        if exchange.metered is not None:
+            _add_usage(line, exchange.metered)
         self._log.put(level, line)
 
     def _line(self, exchange: Exchange, level: str, event: str) -> _Line:
@@ -108,6 +128,31 @@ class ExchangeLines:
             path,
             self._hosts.get(exchange.provider),
         )
+
+
+def _add_usage(line: _Line, metered: Metered) -> None:
+    """What the response has used, in the words of ``token_usage``."""
+    record, nanodollars = metered.record, metered.cost.nanodollars
+    line.model = (record.model or metered.asked or metered.provider)[:LONGEST_NAME]
+    usage = record.usage
+    if usage is not None:
+        written = usage.written + usage.written_hour
+        whole = usage.input + usage.cached + written
+        line.input_tokens = whole if usage.inclusive else usage.input
+        line.output_tokens = usage.output
+        line.cache_read_tokens = usage.cached
+        line.cache_write_tokens = written
+        line.reasoning_tokens = usage.reasoning
+        line.estimated = record.estimated
+    line.state = record.state
+    if usage is None or record.gap:
+        line.gap = metered.gap
+    line.response_id = record.id[:LONGEST_NAME] or UNSET
+    line.caller = metered.caller[:LONGEST_NAME] or UNSET
+    line.run = metered.run[:LONGEST_NAME] or UNSET
+    if nanodollars is not None:
+        credits = round(nanodollars / NANODOLLARS_PER_CREDIT, 6)
+        line.ai_credits_this_response = credits
 
 
 def _tenths(seconds: float) -> float:

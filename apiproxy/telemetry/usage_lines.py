@@ -14,11 +14,8 @@ from collections.abc import Mapping
 from msgspec import UNSET, Struct, UnsetType, field
 
 from apiproxy.core.metered import NANODOLLARS_PER_CREDIT, Metered
-from apiproxy.telemetry.exchange_lines import LONGEST_PATH
+from apiproxy.telemetry.exchange_lines import LONGEST_NAME, LONGEST_PATH
 from apiproxy.telemetry.lines import LineLog
-
-LONGEST_NAME = 256
-"""Characters of a model's name, an id, a reason: the provider chooses them."""
 
 
 class UsageLine(Struct, kw_only=True, gc=False):
@@ -183,7 +180,10 @@ class _LogLine(Struct, gc=False):
 
 
 class UsageLines:
-    """Writes ``token_usage`` into the log, or ``token_track_no_usage``, for each response."""
+    """Writes ``token_usage``, or ``token_track_no_usage``, for each response on a socket.
+
+    Over HTTP, the line of the exchange has it all (see ``exchange_lines``).
+    """
 
     def __init__(self, log: LineLog) -> None:
         """Make the lines.
@@ -195,7 +195,7 @@ class UsageLines:
 
     def metered(self, metered: Metered) -> None:
         """Write the line of a response that is over."""
-        if not self._log.wants("info"):
+        if metered.transport == "http" or not self._log.wants("info"):
             return
         record, usage = metered.record, metered.usage
         known = record.usage is not None

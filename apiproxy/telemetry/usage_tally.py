@@ -50,16 +50,6 @@ class ModelTally(Struct):
         for name in self.__struct_fields__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
-    def add(self, metered: Metered) -> None:
-        """Add a response."""
-        usage = metered.usage
-        self.input += usage.input
-        self.cached += usage.cached
-        self.written += usage.written + usage.written_hour
-        self.output += usage.output
-        self.reasoning += usage.reasoning
-        self.nanodollars += metered.cost.nanodollars or 0
-
 
 class UsageTally(Struct):
     """The figures of one provider.
@@ -86,14 +76,29 @@ class UsageTally(Struct):
 
     def add(self, metered: Metered) -> None:
         """Count a response that is over."""
-        how, gap = metered.metering, metered.gap
-        self._model(metered.model).add(metered)
-        self.reported += metered.usage.reported_input
-        count(self.responses, how)
-        count(self.bytes, how, metered.bytes)
-        if gap:
-            count(self.gaps, gap)
-            count(self.gap_bytes, gap, metered.bytes)
+        # This is done for each request, so nothing is called that can be done here.
+        record, size = metered.record, metered.bytes
+        usage, how = record.usage, "estimated" if record.estimated else "metered"
+        name = record.model or metered.asked or metered.provider
+        model = self.models.get(name) or self._model(name)
+        if usage is None:
+            how = "unmetered"
+        else:
+            all_written = usage.written + usage.written_hour
+            model.input += usage.input
+            model.cached += usage.cached
+            model.written += all_written
+            model.output += usage.output
+            model.reasoning += usage.reasoning
+            self.reported += usage.input
+            if usage.inclusive:
+                self.reported += usage.cached + all_written
+        model.nanodollars += metered.cost.nanodollars or 0
+        self.responses[how] = self.responses.get(how, 0) + 1
+        self.bytes[how] = self.bytes.get(how, 0) + size
+        if usage is None or record.gap:
+            count(self.gaps, metered.gap)
+            count(self.gap_bytes, metered.gap, size)
 
     def include(self, other: "UsageTally") -> None:
         """Add the figures of another."""

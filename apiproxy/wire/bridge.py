@@ -61,7 +61,8 @@ class End(Protocol):
         heard: bytes that came from here.
         passed: bytes that were handed on to the other side.
         full: whether this side does not read as fast as the other sends.
-        tap: where what comes from here goes instead of to the other side.
+        tap: where what comes from here goes instead of to the other side, and with it
+            what the scanner knows of it (``FrameScanner.whole``).
         gone: whether its connection is lost, or cut by us.
         closed_first: whether the first Close of the two came from here.
         spoke_last: whether the last bytes of the two came from here.
@@ -69,7 +70,7 @@ class End(Protocol):
 
     other: "End"
     write: Callable[[bytes], None]
-    tap: Callable[[bytes], None] | None = None
+    tap: Callable[[bytes, int], None] | None = None
 
     def __init__(
         self, limit: int, mask: Callable[[], bytes], lost: Callable[[], None]
@@ -133,7 +134,7 @@ class End(Protocol):
         if self.tap is None:
             self.other.write(data)
         else:
-            self.tap(data)
+            self.tap(data, self.scanner.whole)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """This side is gone."""
@@ -423,7 +424,11 @@ class Bridge:
         if self._turns is not None:
             self._turns.stop(error)
         else:
-            self.close(POLICY, error.code.encode("ascii"), error)
+            self.halt(error)
+
+    def halt(self, error: ProxyError) -> None:
+        """End it now, with a Close where one can stand."""
+        self.close(POLICY, error.code.encode("ascii"), error)
 
     # Deadlines.
 

@@ -152,6 +152,10 @@ class Entrance:
         """End it now."""
         self._refuse(error)
 
+    def halt(self, error: ProxyError) -> None:
+        """End it at once, as ``stop`` does."""
+        self._refuse(error)
+
     @property
     def exchange(self) -> Exchange:
         """Its story."""

@@ -118,6 +118,7 @@ class Metering:
         self._calls: Memo[Call | None] = Memo(lambda path: read_call(b"POST", path))
         self.cuts = rules.budgets.cut_off
         self.rates = rates
+        self._holds = self._sees_requests or rates.enabled
         self.held = ReplayBudget(held)
 
     @property
@@ -128,7 +129,7 @@ class Metering:
     @property
     def holds(self) -> bool:
         """Whether a rule has to see a message on a socket before it goes on."""
-        return self.gates or self.rates.enabled
+        return self._holds or self._accounts.capped
 
     # The way in.
 

@@ -2,8 +2,11 @@
 
 A passage reads a copy of the answer. A response that is over becomes a record, which ``Books``
 settle; if there is none in the end, what had been set aside is given back. That happens
-once, however the exchange ends. An agent that leaves early has cost money as well: what it
-has got by then is settled by an estimate, and so is an answer that it did not wait for.
+once, however the exchange ends. A short answer for which nothing was set aside is only kept:
+``Books`` read it later, with others like it, which costs half.
+
+An agent that leaves early has cost money as well: what it has got by then is settled by an
+estimate, and so is an answer that it did not wait for.
 """
 
 import re
@@ -18,6 +21,7 @@ from apiproxy.core.errors import (
     UpstreamSilent,
 )
 from apiproxy.core.exchange import Exchange
+from apiproxy.core.head import UNTIL_CLOSE
 from apiproxy.core.usage import AnswerReader, Demand, Record, Usage
 from apiproxy.core.values import Answer, first
 from apiproxy.policy.estimates import prompt
@@ -25,6 +29,7 @@ from apiproxy.policy.ledger import Claim
 from apiproxy.providers.calls import Shape
 from apiproxy.providers.endings import stream_ending
 from apiproxy.providers.usage.answer import open_answer
+from apiproxy.providers.usage.kept import MOST_KEPT, Kept, is_document
 
 _LOOK_BYTES = 2048
 """What a response says between two looks at what it has cost so far."""
@@ -52,8 +57,8 @@ def gap(error: ProxyError | None) -> str:
 class Books(Protocol):
     """Settles what passages tell."""
 
-    def settle(self, passage: "Passage", record: Record) -> None:
-        """A response is over."""
+    def settle(self, passage: "Passage", told: Record | Kept) -> None:
+        """A response is over, which may still have to be read."""
 
     def give_back(self, passage: "Passage", status: int) -> None:
         """There was no response; the status is that of the provider's answer, or 0."""
@@ -81,6 +86,7 @@ class Passage:
     """
 
     __slots__ = (
+        "_answer",
         "_books",
         "_carried",
         "_give_back",
@@ -90,7 +96,6 @@ class Passage:
         "_seconds",
         "_settled",
         "_status",
-        "_streams",
         "_tail",
         "claim",
         "cut",
@@ -130,7 +135,7 @@ class Passage:
         self._looked = 0
         self._settled = False
         self._status = 0
-        self._streams = False
+        self._answer: Answer | None = None
         self.exchange = exchange
         self.demand = demand
         self.shape = shape
@@ -165,31 +170,46 @@ class Passage:
 
     # An answer over HTTP.
 
-    def answered(self, answer: Answer, cut: Cut) -> "AnswerReader | Passage | None":
+    def answered(
+        self, answer: Answer, cut: Cut, length: int = UNTIL_CLOSE
+    ) -> "AnswerReader | Passage | None":
         """The head of the answer is here.
 
         Args:
             answer: the head.
             cut: what to call when the response must not go on.
+            length: of its body: bytes, ``CHUNKED`` or ``UNTIL_CLOSE``.
 
         Returns:
             What wants to be fed the body; None if nobody does.
         """
-        self._status = answer.status
-        self._let_go()
+        self._answer = answer
+        self._status = status = answer.status
+        if self._give_back is not None:
+            self._let_go()
+        demand = self.demand
+        if self.claim is None and demand.inference and 200 <= status < 300:
+            fields = answer.fields
+            if 0 <= length <= MOST_KEPT or (
+                length < 0 and not demand.stream and is_document(fields)
+            ):
+                self._reader = reader = Kept(demand, fields, self.record)
+                return reader
         self._reader = open_answer(
-            self.demand, answer.status, answer.fields, self.record, self.watched
+            demand, status, answer.fields, self.record, self.watched
         )
-        kind = (first(answer.fields, b"content-type") or b"").lower()
-        events = kind.startswith(b"text/event-stream")
-        encoding = first(answer.fields, b"content-encoding") or b"identity"
-        self._streams = events and encoding.strip().lower() == b"identity"
         # A document has cost all that it will before the first of it is here.
-        watched = self.watched and (events or self.demand.stream)
+        watched = self.watched and (self._has_events or demand.stream)
         if not watched or self._reader is None:
             return self._reader
         self.cut = cut
         return self
+
+    @property
+    def _has_events(self) -> bool:
+        assert self._answer is not None
+        kind = first(self._answer.fields, b"content-type") or b""
+        return kind.lower().startswith(b"text/event-stream")
 
     def feed(self, data: bytes) -> None:
         """The next bytes of a watched answer's body have gone out."""
@@ -204,11 +224,16 @@ class Passage:
     @property
     def ends_at_events(self) -> bool:
         """Whether the answer is a stream that can be ended where an event ends."""
-        return self._streams
+        if self._answer is None or not self._has_events:
+            return False
+        encoding = first(self._answer.fields, b"content-encoding") or b"identity"
+        return encoding.strip().lower() == b"identity"
 
     @property
     def between_events(self) -> bool:
-        """Whether the last byte that went out ended an event of a stream."""
+        """Whether the last byte that went out ended an event of a stream, or was no byte."""
+        if not self.exchange.bytes_down:
+            return True
         reader = self._reader
         return self._tail.endswith(_EVENT_ENDS) or (
             reader is not None and reader.can_end
@@ -225,7 +250,7 @@ class Passage:
 
     def ending(self, error: ProxyError) -> bytes | None:
         """How the stream says that it was cut; None if it has no words for that."""
-        if self.shape is None or not self._streams:
+        if self.shape is None or not self.ends_at_events:
             return None
         running = None if self._reader is None else self._reader.running
         return stream_ending(self.shape, error, self.exchange.id, running)
@@ -250,13 +275,19 @@ class Passage:
         reader, self._reader = self._reader, None
         self.cut = None
         if reader is not None:
-            reader.end(gap(error))
+            if error is None and isinstance(reader, Kept) and reader.whole:
+                self._settled = True
+                self.ended = self._seconds()
+                self._books.settle(self, reader)
+            else:
+                reader.end(gap(error))
         if self._carried is not None:
             self._carried(self.exchange.forwarded is not None)
             self._carried = None
         if not self._settled:
             self._end_unanswered(error)
-        self._let_go()
+        if self._give_back is not None:
+            self._let_go()
         leave, self._leave = self._leave, None
         if leave is not None:
             leave()

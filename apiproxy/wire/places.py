@@ -6,6 +6,7 @@ and no longer.
 
 from collections.abc import Callable
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -17,6 +18,29 @@ from apiproxy.policy.rules import Places
 
 def _nothing() -> None:
     """There was no place to give back."""
+
+
+def part_of(places: Places, worker: int, workers: int) -> Places:
+    """The places of one of several processes, which has at least one.
+
+    Args:
+        places: of all together.
+        worker: its number, from 0.
+        workers: how many there are.
+    """
+
+    def part(number: int) -> int:
+        return max(number // workers + (worker < number % workers), 1)
+
+    if workers == 1:
+        return places
+    concurrent, per_caller = places.concurrent, places.per_caller
+    return evolve(
+        places,
+        concurrent=None if concurrent is None else part(concurrent),
+        per_caller=None if per_caller is None else part(per_caller),
+        waiting=part(places.waiting),
+    )
 
 
 class PlaceQueue:

@@ -333,24 +333,22 @@ class Relay:
             answer.status, answer.reason, fields
         )
         if self._passage is not None:
-            self._reader = self._passage.answered(answer, self._cut)
+            self._reader = self._passage.answered(answer, self._cut, length)
 
     def answer_data(self, payload: bytes) -> None:
         """Payload of the answer, straight on; then it is looked at."""
         if self._cutting is not None:
             self._end_at_event(payload, self._cutting)
             return
-        self._pass_on(payload)
+        self.exchange.bytes_down += len(payload)
+        data = payload
+        if self._answer_chunked:
+            data = b"%x\r\n%b\r\n" % (len(payload), payload)
+        if self._answer_head:
+            data, self._answer_head = self._answer_head + data, b""
+        self._channel.write(data)
         if self._reader is not None:
             self._reader.feed(payload)
-
-    def _pass_on(self, payload: bytes) -> None:
-        self.exchange.bytes_down += len(payload)
-        if self._answer_chunked:
-            payload = b"%x\r\n%b\r\n" % (len(payload), payload)
-        if self._answer_head:
-            payload, self._answer_head = self._answer_head + payload, b""
-        self._channel.write(payload)
 
     def answer_turn(self) -> None:
         """No payload came with the head; it goes out alone."""
@@ -395,9 +393,18 @@ class Relay:
     # The end.
 
     def stop(self, error: ProxyError) -> None:
-        """End it now; a stream says why, if it is between two events."""
-        if self._passage is not None:
+        """End it; a stream says why, and if it is in the middle of an event, at its end.
+
+        That end may not come; see ``wire.stopping``.
+        """
+        passage = self._passage
+        if passage is not None:
             self._cut(error)
+        if self._cutting is None:
+            self._finish(error)
+
+    def halt(self, error: ProxyError) -> None:
+        """End it at once."""
         self._finish(error)
 
     def _cut(self, error: ProxyError) -> None:
@@ -414,9 +421,16 @@ class Relay:
     def _end_at_event(self, payload: bytes, error: ProxyError) -> None:
         assert self._passage is not None
         at = self._passage.event_end(payload)
-        self._pass_on(payload if at is None else payload[:at])
-        if at is not None:
+        self._say(payload if at is None else payload[:at])
+        if at is None:
+            self._cutting = error
+        else:
             self._end_stream(error)
+
+    def _say(self, payload: bytes) -> None:
+        """Send the last of an answer that is cut, which nobody looks at any more."""
+        self._reader = self._cutting = None
+        self.answer_data(payload)
 
     def _end_stream(self, error: ProxyError) -> None:
         """Say why in the dialect of the stream, and end the answer in order."""
@@ -427,7 +441,7 @@ class Relay:
             return
         line, self._line = self._line, None
         line.abort()
-        self._pass_on(ending)
+        self._say(ending)
         if self._answer_chunked:
             self._channel.write(LAST_CHUNK)
         self._end(error)

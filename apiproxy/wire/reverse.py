@@ -97,7 +97,9 @@ class ProviderResource(ReverseProxyResource):
         if metering is None:
             relay.start()
             return
-        refusal = metering.limit(relay.exchange, ask.length or 0)
+        refusal = None
+        if metering.rates.enabled:
+            refusal = metering.limit(relay.exchange, ask.length or 0)
         if refusal is not None:
             relay.refuse(refusal)
         elif ask.upgrade:  # each message on a socket is judged

@@ -47,6 +47,7 @@ class Route:
         complain: told of bugs.
         census: counts what is under way, on all routes; also one of the observers.
         metering: lets requests pass and keeps the books; None where nobody counts.
+        run: whose budget all of it is on.
         retried: told of each exchange that needs a second line.
         visitors: tells requests of web pages from those of agents; None lets all in.
         callers: lets callers in; None where nobody is asked who it is.
@@ -71,6 +72,7 @@ class Route:
     complain: Complain
     census: Crowd
     metering: Metering | None = None
+    run: str = ""
     retried: Callable[[], None] = lambda: None
     visitors: Visitors | None = None
     callers: Admission | None = None
@@ -88,7 +90,7 @@ class Route:
         grant: Grant | None = None,
     ) -> Exchange:
         """Begin an exchange; ``path`` is the agent's, without the query."""
-        return Exchange(
+        exchange = Exchange(
             request_id,
             self.provider.name,
             method.decode("ascii"),
@@ -99,6 +101,8 @@ class Route:
             transport="websocket" if websocket else "http",
             grant=grant,
         )
+        exchange.run = exchange.run or self.run
+        return exchange
 
     def agent_left(self, peer: str) -> None:
         """A connection of an agent, or the WebSocket that it became, is over."""

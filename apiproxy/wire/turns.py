@@ -4,7 +4,8 @@ A socket is opened once and used for an hour, so what is true of its upgrade say
 message that asks a model for a response is a demand of its own, and every response a record.
 ``Turns`` stands in both directions of a bridge:
 
-- From upstream, bytes go on at once; then a copy is read for responses that are over.
+- From upstream, bytes go on at once; then a copy is read for responses that are over. Most
+  messages are a piece of an answer, or of sound, and are known by a look at their bytes.
 - From the agent they go on at once, too, unless a rule has to see a request first. Then
   whole messages are taken out, judged one after the other, and passed on as they came. One
   that is refused does not pass: the agent gets the error event that its client understands,
@@ -28,16 +29,20 @@ from twisted.python.failure import Failure
 from apiproxy.core.deflate import DeflateTerms
 from apiproxy.core.errors import BodyUnreadable, InternalError, Overloaded, ProxyError
 from apiproxy.core.exchange import Complain, Exchange
-from apiproxy.core.frames import text_frame
+from apiproxy.core.frames import text_frame, unmasked_head
 from apiproxy.core.messages import Message, MessageReader
 from apiproxy.core.sieve import ControlSieve
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Ask
+from apiproxy.providers.usage.asked import asks_nothing
 from apiproxy.wire.metering import Metering
 from apiproxy.wire.passage import Passage, gap
 
 _POLICY = 1008
 """Close code of a socket whose response was cut (RFC 6455, section 7.4.1)."""
+
+_MASKED, _RESERVED = 0x80, 0x70
+"""Bits of the second and of the first byte of a frame (RFC 6455, section 5.2)."""
 
 _INTERNAL = 1011
 _TRY_LATER = 1013
@@ -115,6 +120,7 @@ class Turns:
         answers = DeflateTerms.read(extensions, from_agent=False)
         self._told = MessageReader(answers, limit)
         self._told_bytes = 0
+        self._told_between = True
         self._holding = False
         self._between = True
         self._sieve = ControlSieve()
@@ -131,13 +137,26 @@ class Turns:
 
     # From the agent.
 
-    def from_agent(self, data: bytes) -> None:
-        """Bytes from the agent."""
+    def from_agent(self, data: bytes, whole: int = 0) -> None:
+        """Bytes from the agent.
+
+        Args:
+            data: they.
+            whole: where the payload begins, if they are one message and nothing else.
+        """
         if self._holding or (self._between and self._metering.holds):
             self._holding = True
             self._hold(data)
             return
         self._socket.to_upstream(data)
+        if (
+            whole
+            and self._between
+            and data[1] & _MASKED
+            and not data[0] & _RESERVED
+            and asks_nothing(unmasked_head(data, whole))
+        ):
+            return
         for message in self._asked.feed(data):
             demand = self._demand(message)
             if demand is not None and demand.inference:
@@ -291,13 +310,36 @@ class Turns:
 
     # From upstream.
 
-    def from_upstream(self, data: bytes) -> None:
-        """Bytes from the provider: they go on, then they are looked at."""
+    def from_upstream(self, data: bytes, whole: int = 0) -> None:
+        """Bytes from the provider: they go on, then they are looked at.
+
+        Args:
+            data: they.
+            whole: where the payload begins, if they are one message and nothing else.
+        """
         if self._unsaid:
             self._say_between(data)
             return
         self._socket.to_agent(data)
-        self._read(self._told.feed(data), len(data))
+        if whole and self._told_between and not data[0] & _RESERVED:
+            for sign in self._reader.signs:
+                if data.find(sign) >= 0:
+                    break
+            else:
+                self._told_bytes += len(data)
+                self._reader.passed(len(data) - whole)
+                return
+        self._read(self._feed(data), len(data))
+
+    def _feed(self, data: bytes) -> Sequence[Message]:
+        """The messages that end in these bytes and matter."""
+        told, before = self._told, self._told.skipped
+        told.markers = self._reader.signs
+        messages = told.feed(data)
+        self._told_between = told.clear == len(data)
+        if told.skipped > before:
+            self._reader.passed(told.skipped - before)
+        return messages
 
     def _read(self, messages: Sequence[Message], size: int) -> None:
         """Look at what has come from the provider."""
@@ -317,7 +359,7 @@ class Turns:
 
     def _say_between(self, data: bytes) -> None:
         """Say what had to wait for the end of a message, if there is one in this."""
-        messages = self._told.feed(data)
+        messages = self._feed(data)
         end = max(self._told.clear, 0)
         self._socket.to_agent(data[:end])
         if end or self._socket.may_speak:

@@ -7,13 +7,12 @@ when that is done, over a socket, which cannot be opened there.
 
 import socket
 
-from apiproxy.settings.origin import Origin
 from apiproxy.workers.messages import Begin, Message, Serve, decode, encode
 
 _PATIENCE_SECONDS = 30.0
 
 
-def ask(line: socket.socket) -> Origin | None:
+def ask(line: socket.socket) -> Serve | None:
     """What to serve by, or None if the service is about to end.
 
     Args:
@@ -27,7 +26,7 @@ def ask(line: socket.socket) -> Origin | None:
     line.sendall(len(question).to_bytes(4, "big") + question)
     answer = _message(line)
     line.setblocking(False)
-    return answer.origin if isinstance(answer, Serve) else None
+    return answer if isinstance(answer, Serve) else None
 
 
 def _message(line: socket.socket) -> Message:

@@ -4,7 +4,7 @@ It carries no byte of a request. It binds, accepts and hands on; it starts the w
 replaces those that end; it passes signals on, and says once what is true of all of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -16,7 +16,7 @@ from apiproxy import __version__
 from apiproxy.config import Origin, Settings
 from apiproxy.herald import Herald
 from apiproxy.listening import Listening
-from apiproxy.providers.base import Provider
+from apiproxy.policy.rate import RateLimits
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.wire.reactor import WorkersReactor
@@ -25,8 +25,9 @@ from apiproxy.workers.doors import Doors
 from apiproxy.workers.handover import Turns
 from apiproxy.workers.keys import Keys
 from apiproxy.workers.line import Duties
+from apiproxy.workers.office import Office
 from apiproxy.workers.place import EXIT_UNUSABLE, Ending, Launch, Place
-from apiproxy.workers.reloading import Reloading
+from apiproxy.workers.reloading import Reloading, still_listening
 from apiproxy.workers.roll import Roll
 from apiproxy.workers.shares import Shares
 
@@ -41,6 +42,7 @@ class Front(Service):
         settings: as they are now.
         places: of the workers.
         shares: what they have under way.
+        office: what is kept for all of them.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Front(Service):
         notify: Callable[[str], None] = lambda state: None,
         dropped: Callable[[], int] = int,
         give_up: Callable[[], None] = lambda: None,
+        end: Callable[[], None] = lambda: None,
+        reread: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """A front that listens on nothing yet, and has no workers.
 
@@ -66,9 +70,12 @@ class Front(Service):
             notify: tells the service manager of our state (sd_notify).
             dropped: number of our own log lines lost so far.
             give_up: ends this process, with the exit code of bad settings.
+            end: ends it in order.
+            reread: has the settings read again, and tells what is wrong with them.
         """
         self.settings = settings
-        self.shares = Shares.make(settings.workers)
+        rings = RateLimits.size(len(settings.providers), settings.workers)
+        self.shares = Shares.make(settings.workers, rings)
         self.places = [
             Place(number, self, self.shares, reactor, launch)
             for number in range(settings.workers)
@@ -86,6 +93,16 @@ class Front(Service):
         self._doors = Doors(self._listening, self._give, self._full, reactor)
         self._roll = Roll(reactor, self._answering, self._blank, self._stuck)
         self._keys = Keys(self._ready, self._key_refused)
+        self.office = Office(
+            lambda: self.settings,
+            self._answering,
+            self.shares,
+            self._roll.whole,
+            reactor,
+            log,
+            drain=end,
+            reread=reread,
+        )
         self._began = reactor.seconds()
         self._up = False
         self._hurried = False
@@ -160,12 +177,13 @@ class Front(Service):
             messages.KeysTried: tried,
             messages.Reloaded: lambda said: self._reloaded(place, said),
             messages.Drained: self._drained,
+            **self.office.duties(place),
         }
 
     def _worker_begins(self, place: Place) -> None:
         """Nobody but us has read the settings; a worker that is replaced has the same."""
         place.begun = True
-        place.send(messages.Serve(self._origin))
+        place.send(messages.Serve(self._origin, self.office.ledger))
 
     def _worker_ready(self, place: Place) -> None:
         if self._stopping is not None:
@@ -207,6 +225,7 @@ class Front(Service):
         """A worker has ended; whether it is to be replaced."""
         self._roll.gone(place.number)
         self._keys.gone(place)
+        self.office.gone(place)
         if self._reloading is not None:
             self._reloading.done_by(place)  # the next one begins with the new settings
         if self._stopping is not None:
@@ -247,6 +266,7 @@ class Front(Service):
         if not self._listening.ports:
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
+        self.office.open()
         self._reactor.callWhenRunning(self._start_workers)
 
     def _start_workers(self) -> None:
@@ -276,6 +296,7 @@ class Front(Service):
         self._end_if_alone()
         await self._stopping
         self._limit(None)
+        await self.office.close()
         self._herald.drained(in_order=self._in_order)
 
     _killing: IDelayedCall | None = None
@@ -317,7 +338,7 @@ class Front(Service):
             settings,
             bind=before.bind,
             workers=before.workers,
-            providers=_still_listening(before, settings),
+            providers=still_listening(before, settings),
         )
         self._log.set_level(settings.log_level)
         self._log.redact(settings.secrets)
@@ -354,19 +375,6 @@ class Front(Service):
     def _reloaded(self, place: Place, said: messages.Reloaded) -> None:
         if self._reloading is not None and said.id == self._reloads:
             self._reloading.done_by(place, ok=said.ok)
-
-
-def _still_listening(before: Settings, after: Settings) -> tuple[Provider, ...]:
-    """The providers as the new settings have them, where they are listened for."""
-    known = {provider.name: provider for provider in after.providers}
-    return tuple(
-        evolve(
-            known.get(old.name) or evolve(old, credential=None),
-            port=old.port,
-            socket=old.socket,
-        )
-        for old in before.providers
-    )
 
 
 def _runs(place: Place) -> bool:

@@ -16,6 +16,8 @@ message        to      when
 ``KeysTried``  front   the worker has tried the keys, for a ``TryKeys``
 ``Reloaded``   front   the worker has done as ``Reload`` said
 ``Drained``    front   the worker has stopped
+``Shown``      front   what the worker has under way, for a ``Show``
+``Stopped``    front   the worker has done as ``Stop`` said
 ``Serve``      worker  this is what to serve by, for a ``Begin``
 ``NoMore``     worker  the front gives it none any more, for a ``Leaving``
 ``Tell``       worker  the front wants its figures
@@ -24,6 +26,9 @@ message        to      when
 ``Reload``     worker  there are other settings, and they make sense
 ``Drain``      worker  stop in order
 ``Hurry``      worker  stop at once
+``Show``       worker  an operator wants to see what is under way
+``Stop``       worker  an operator wants some of it to end
+``NewCap``     worker  an operator has set a cap, or taken one away
 =============  ======  ==============================================================
 """
 
@@ -32,6 +37,7 @@ from typing import Any, TypeAlias, Union
 import msgspec
 from msgspec import Struct
 
+from apiproxy.core.stopping import LiveExchange, StopOrder
 from apiproxy.settings.origin import Origin
 from apiproxy.telemetry.report import Report
 
@@ -106,14 +112,41 @@ class Drained(Struct, tag=True):
     in_order: bool
 
 
+class Shown(Struct, tag=True):
+    """What the worker has under way.
+
+    Attributes:
+        id: of the question.
+        exchanges: all of it, the oldest first.
+    """
+
+    id: int
+    exchanges: list[LiveExchange]
+
+
+class Stopped(Struct, tag=True):
+    """The worker has ended what an operator wanted to end.
+
+    Attributes:
+        id: of the question.
+        number: how many exchanges that were.
+    """
+
+    id: int
+    number: int
+
+
 class Serve(Struct, tag=True):
     """What to serve by.
 
     Attributes:
         origin: makes the settings.
+        ledger: folder of the ledger that all workers share, if the settings name no place
+            for one; empty for none.
     """
 
     origin: Origin
+    ledger: str = ""
 
 
 class NoMore(Struct, tag=True):
@@ -172,8 +205,40 @@ class Hurry(Struct, tag=True):
     """Stop at once."""
 
 
-TO_FRONT = (Begin, Ready, Leaving, Asking, Telling, KeysTried, Reloaded, Drained)
-TO_WORKER = (Serve, NoMore, Tell, Told, TryKeys, Reload, Drain, Hurry)
+class Show(Struct, tag=True):
+    """An operator wants to see what is under way.
+
+    Attributes:
+        id: comes back with it.
+    """
+
+    id: int
+
+
+class Stop(Struct, tag=True):
+    """An operator wants something to end.
+
+    Attributes:
+        id: comes back with how much it was.
+        order: what.
+    """
+
+    id: int
+    order: StopOrder
+
+
+class NewCap(Struct, tag=True):
+    """An operator has set a cap in the ledger, or taken one away."""
+
+
+TO_FRONT = (
+    *(Begin, Ready, Leaving, Asking, Telling, KeysTried, Reloaded, Drained),
+    *(Shown, Stopped),
+)
+TO_WORKER = (
+    *(Serve, NoMore, Tell, Told, TryKeys, Reload, Drain, Hurry),
+    *(Show, Stop, NewCap),
+)
 MESSAGES = (*TO_FRONT, *TO_WORKER)
 
 Message: TypeAlias = Struct

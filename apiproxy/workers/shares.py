@@ -7,15 +7,21 @@ its figures there, and whoever compares adds up the slots. A figure is eight byt
 and written by one process only, so there is nothing to lock and none is ever half written; a
 sum may be some nanoseconds old, which a limit can bear.
 
-A slot is as long as a cache line, so that workers do not take it from one another.
+A slot is as long as a cache line, so that workers do not take it from one another. Before the
+slots there is one that says how many there are; behind them stand the rings of the rate
+limits (``policy.rate``), where each worker has a part of its own, too. A worker that ends
+leaves nothing under way, so its slot is cleared; what it has let through still counts in the
+window of a limit, so its rings stay, and its replacement counts on in them.
 """
 
 import mmap
 import os
+import sys
 
 from apiproxy.core.exchange import ASKED, CLOSED, Exchange
 
 _SLOT = 8  # figures of eight bytes
+_HEAD = 8  # figures before the first slot
 _LIVE, _CAME, _LEFT = range(3)
 
 
@@ -26,28 +32,33 @@ class Shares:
         fd: descriptor of the memory, to be inherited by workers.
         workers: how many slots there are.
         figures: all slots, one after the other.
+        rings: of the rate limits of all workers.
         lives: exchanges under way in each worker.
     """
 
-    def __init__(self, fd: int, workers: int) -> None:
+    def __init__(self, fd: int) -> None:
         """Map the memory of which this is a descriptor."""
         self.fd = fd
-        self.workers = workers
-        self._map = mmap.mmap(fd, workers * _SLOT * 8)
-        self.figures = memoryview(self._map).cast("q")
+        self._map = mmap.mmap(fd, os.fstat(fd).st_size)
+        self._all = memoryview(self._map).cast("q")
+        self.workers = self._all[0]
+        rings = _HEAD + self.workers * _SLOT
+        self.figures = self._all[_HEAD:rings]
+        self.rings = self._all[rings:]
         self.lives = self.figures[_LIVE::_SLOT]
 
     @classmethod
-    def make(cls, workers: int) -> "Shares":
-        """New memory, all zero."""
-        fd = os.memfd_create("apiproxy-shares", os.MFD_CLOEXEC)
-        os.ftruncate(fd, workers * _SLOT * 8)
-        return cls(fd, workers)
+    def make(cls, workers: int, rings: int = 0) -> "Shares":
+        """New memory, all zero.
 
-    @classmethod
-    def inherited(cls, fd: int) -> "Shares":
-        """The memory behind a descriptor that was inherited."""
-        return cls(fd, os.fstat(fd).st_size // (_SLOT * 8))
+        Args:
+            workers: how many slots there are.
+            rings: figures of the rate limits (``RateLimits.size``).
+        """
+        fd = os.memfd_create("apiproxy-shares", os.MFD_CLOEXEC)
+        os.ftruncate(fd, (_HEAD + workers * _SLOT + rings) * 8)
+        os.pwrite(fd, workers.to_bytes(8, sys.byteorder), 0)
+        return cls(fd)
 
     @property
     def live(self) -> int:
@@ -70,8 +81,8 @@ class Shares:
 
     def close(self) -> None:
         """Give the memory back."""
-        self.lives.release()
-        self.figures.release()
+        for view in (self.lives, self.figures, self.rings, self._all):
+            view.release()
         self._map.close()
         os.close(self.fd)
 

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -10,9 +11,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from apiproxy.admin.answer import Later
+from apiproxy.bookkeeping import Common
 from apiproxy.config import ConfigurationError, Origin, Settings
+from apiproxy.control import stop
 from apiproxy.core.errors import InternalError
 from apiproxy.herald import Herald
+from apiproxy.ledger.open import InFolder, Nowhere
 from apiproxy.service import Proxy
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
@@ -36,7 +40,11 @@ class Inherited:
         channel: for messages.
         inlet: for connections.
         shares: what all workers count together.
+        ledger: folder of the ledger that all workers share; empty if the settings say where
+            it is.
     """
+
+    ledger = ""
 
     def __init__(
         self, number: int, channel: socket.socket, inlet: socket.socket, shares: Shares
@@ -58,7 +66,14 @@ class Inherited:
         for end in (channel, inlet):
             end.set_inheritable(False)
             end.setblocking(False)
-        return cls(number, channel, inlet, Shares.inherited(SHARES_FD))
+        return cls(number, channel, inlet, Shares(SHARES_FD))
+
+    @property
+    def common(self) -> Common:
+        """What the books of all workers have in common."""
+        ledger = InFolder(Path(self.ledger)) if self.ledger else Nowhere()
+        shares = self.shares
+        return Common(shares.rings, self.number, shares.workers, ledger)
 
 
 class _Questions:
@@ -131,6 +146,7 @@ class Worker(Proxy):
             log,
             dropped=dropped,
             census=SharedCensus(inherited.shares, inherited.number),
+            common=inherited.common,
             herald=Herald(silent),  # the front says what is true of all
         )
         self._inherited = inherited
@@ -149,6 +165,9 @@ class Worker(Proxy):
                 messages.Reload: self._reload,
                 messages.Drain: lambda _: end(),
                 messages.Hurry: lambda _: self._end_at_once(),
+                messages.Show: self._show,
+                messages.Stop: self._stop_some,
+                messages.NewCap: lambda _: self._books.look_at_caps(),
             },
             self._alone,
         )
@@ -212,6 +231,19 @@ class Worker(Proxy):
 
     def _tell(self, tell: messages.Tell) -> None:
         self.channel.send(messages.Telling(tell.round, self.report()))
+
+    # What an operator wants; the front has the socket.
+
+    def _open_control(self) -> None:
+        """The front has it."""
+
+    def _show(self, asked: messages.Show) -> None:
+        exchanges = [] if self._roster is None else self._roster.shown()
+        self.channel.send(messages.Shown(asked.id, exchanges))
+
+    def _stop_some(self, asked: messages.Stop) -> None:
+        number = stop(self.stopping, asked.order)
+        self.channel.send(messages.Stopped(asked.id, number))
 
     # Keys, and other settings.
 

@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.exchange import Exchange, Observers
-from apiproxy.core.roster import Roster
+from apiproxy.core.roster import MOST_SHOWN, Roster
 
 
 class RosterTests(SynchronousTestCase):
@@ -23,3 +23,13 @@ class RosterTests(SynchronousTestCase):
         self.assertEqual(repr(roster), "<Roster of 1>")
         second.close()
         self.assertEqual(roster.shown(), [])
+
+    def test_a_crowd(self) -> None:
+        """The oldest are shown, and not more than somebody can look at."""
+        roster = Roster()
+        for number in range(MOST_SHOWN + 1):
+            Exchange(
+                str(number), "a", "GET", "/", seconds=float, observers=Observers(roster)
+            )
+        shown = [one.id for one in roster.shown()]
+        self.assertEqual((len(shown), shown[0]), (MOST_SHOWN, "0"))

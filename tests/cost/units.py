@@ -53,9 +53,10 @@ _UPGRADE = (
 )
 _UPGRADED = ("Upgrade: websocket", "Connection: Upgrade")
 _KEY = re.compile(rb"(?im)^sec-websocket-key: *(\S+)")
-_PAYLOAD = b"some words of a conversation, and some more..." * 2
-_DOWN = bytes((0x81, len(_PAYLOAD))) + _PAYLOAD
-_UP = bytes((0x81, 0x80 | len(_PAYLOAD))) + bytes(4) + _PAYLOAD
+_SAID = b'{"type":"response.output_text.delta","item_id":"msg_1","delta":"words of an answer"}'
+_SOUND = b'{"type":"input_audio_buffer.append","audio":"%b"}' % (b"UklGRiQA" * 5)
+_DOWN = bytes((0x81, len(_SAID))) + _SAID
+_UP = bytes((0x81, 0x80 | len(_SOUND))) + bytes(4) + _SOUND
 
 Unit = Callable[[Counting], None]
 
@@ -142,8 +143,8 @@ UNITS: dict[str, Callable[[Scene], Unit]] = {
 }
 """A JSON request of 1.3 kB answered with 0.8 kB on warm connections; one whose body comes in
 five chunks; what is counted and logged of sixteen requests, at once; an event of 230 bytes on
-an open stream, and five that come together; a WebSocket frame of 100 bytes from the agent, and
-one from the provider."""
+an open stream, and five that come together; a WebSocket frame of 100 bytes from the agent,
+which is sound, and one from the provider, which is a piece of an answer."""
 
 
 def measured(name: str, folder: Path) -> Calls:

@@ -8,8 +8,8 @@ from twisted.internet.task import Clock
 
 from apiproxy.accounts import Accounts
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.exchange import Exchange, Transport
-from apiproxy.core.metered import Metered
+from apiproxy.core.exchange import Exchange
+from apiproxy.core.metered import Metered, Transport
 from apiproxy.ledger.memory import MemoryLedger
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.edits import Editor

@@ -152,15 +152,15 @@ class SettleTests(AdmissionCase):
         expected = {"tokens": 1_040_000, "money": 3_000_000, "runs": 1}
         for account in ("run:r", "model:gpt-4o", "provider:openai", "caller:ann"):
             self.assertEqual(amounts(settled.entries, account), expected)
-        assert settled.quote is not None and settled.bill is not None
+        assert settled.terms.quote is not None and settled.bill is not None
         self.assertEqual(
-            (settled.effective_tokens, settled.nanodollars, settled.multiplier),
-            (1040.0, 3_000_000, 1.0),
+            (settled.effective_tokens, settled.nanodollars, settled.terms.multiplier),
+            (1040.0, 3_000_000, 1_000_000),
         )
         self.assertEqual(
-            (settled.quote.source, settled.tier), ("genai-prices", "default")
+            (settled.terms.quote.source, settled.tier), ("genai-prices", "default")
         )
-        self.assertFalse(settled.estimated or settled.known_multiplier)
+        self.assertFalse(settled.estimated or settled.terms.known)
 
     def test_a_failure_costs_what_it_tells(self) -> None:
         """Nothing, mostly, and it is no run."""
@@ -197,7 +197,9 @@ class SettleTests(AdmissionCase):
         demand = Demand(inference=True, model="zzz")
         settled = self.settle(self.admission(), Usage(output=1), demand)
         self.assertIsNone(settled.nanodollars)
-        self.assertEqual((settled.tier, settled.quote, settled.bill), ("", None, None))
+        self.assertEqual(
+            (settled.tier, settled.terms.quote, settled.bill), ("", None, None)
+        )
         self.assertEqual(amounts(settled.entries)["money"], 0)
 
     def test_a_refusal_is_made_of_a_shortage(self) -> None:

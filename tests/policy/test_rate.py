@@ -228,6 +228,31 @@ class SharedTests(SynchronousTestCase):
         desk.now -= 3
         self.assertEqual(desk.refused().details["retry_after"], 60)
 
+    def test_a_process_that_was_killed_in_mid_change(self) -> None:
+        """The one that replaces it counts on in its rings, and first makes them right."""
+        figures = array("q", bytes(8 * RateLimits.size(1, 2)))
+
+        def worker(number: int) -> RateLimits:
+            return RateLimits(
+                Rates(enabled=True, rpm=5),
+                figures,
+                ["openai"],
+                lambda: START,
+                worker=number,
+                workers=2,
+            )
+
+        first, second = worker(0), worker(1)
+        for limits in (first, first, second):
+            self.assertIsNone(limits.admit("openai"))
+        figures[1] -= (
+            1  # the sum of the first ring: its slot was counted, and it was not
+        )
+        first = worker(0)
+        first.mend()
+        passed = [first.admit("openai") is None for _ in range(4)]
+        self.assertEqual(passed, [True, True, False, False])
+
     def test_shared_memory_will_do(self) -> None:
         """A view of whole numbers of eight bytes."""
         view = memoryview(bytearray(8 * RateLimits.size(1))).cast("q")

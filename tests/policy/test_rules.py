@@ -24,6 +24,23 @@ class MoneyTests(SynchronousTestCase):
             self.assertEqual((budgets.money_cap, budgets.hard), (expected, is_hard))
 
 
+class CapTests(SynchronousTestCase):
+    def test_what_is_configured_for_an_account(self) -> None:
+        """Nothing, for most of them."""
+        budgets = Budgets(tokens=1, ai_credits=2, runs=3, denied=4, misses=5)
+        for account, measure, cap in (
+            ("run:1", "tokens", 1),
+            ("run:1", "money", 2),
+            ("run:1", "runs", 3),
+            ("provider:openai", "denied", 4),
+            ("model:openai/gpt-5", "misses", 5),
+            ("model:gpt-5", "misses", None),
+            ("provider:openai", "tokens", None),
+            ("nonsense", "tokens", None),
+        ):
+            self.assertEqual(budgets.cap(account, measure), cap, (account, measure))
+
+
 class UnknownModelTests(SynchronousTestCase):
     def test_what_becomes_of_a_model_without_a_price(self) -> None:
         """As it is said, else as it fits."""

@@ -10,10 +10,12 @@ from tests.kit.line import Gate, Gone
 from tests.kit.provider import by_hand, echo, events, websocket
 from tests.kit.running import Program, Service
 from tests.kit.squid import Squid
-from tests.squid.proxy import HOSTS, PROVIDERS, SquidCase, about, hold
+from tests.squid.proxy import HOSTS, OUTCOMES, PROVIDERS, SquidCase, about, hold
 
 
-class SignalTests(SquidCase):
+class ProcessCase(SquidCase):
+    """A test of the service as a process."""
+
     async def service(self, **environ: str) -> Service:
         """The service as a process, between Squid and the agents."""
         await self.stage_provider()
@@ -54,6 +56,8 @@ class SignalTests(SquidCase):
         while service.out.count(b'"shutdown"') < count:
             await service.changed()
 
+
+class SignalTests(ProcessCase):
     async def test_sigterm_lets_streams_end(self) -> None:
         """What is under way ends whole; nothing new is taken; the exit code is 0."""
         service = await self.service(APIPROXY_GRACE_SECONDS="60")
@@ -92,7 +96,7 @@ class SignalTests(SquidCase):
         self.assertEqual(
             (last["event"], last["message"]), ("shutdown", "all exchanges ended")
         )
-        outcomes = [line for line in service.lines if "duration_ms" in line]
+        outcomes = [line for line in service.lines if line["event"] in OUTCOMES]
         self.assertEqual(len(outcomes), 2 * len(PROVIDERS))
         self.assertEqual({line.get("error") for line in outcomes}, {None})
         self.assertEqual(bytes(service.err), b"")

@@ -1,12 +1,21 @@
 """Several workers behind the same ports, with Squid and a provider: as one process would."""
 
+import json
+import os
+import signal
+from types import SimpleNamespace
+from typing import Any, cast
+
 from tests.kit.agent import Agent
 from tests.kit.frames import CLOSE, TEXT, close_payload
-from tests.kit.provider import answer_json, websocket
+from tests.kit.line import Gate
+from tests.kit.provider import answer_json, held, websocket
 from tests.kit.running import Service
 from tests.kit.squid import Squid
-from tests.squid import test_process
+from tests.metering.test_budget import BODY, CHAT, chat
+from tests.squid import test_control, test_process
 from tests.squid.proxy import HOSTS, OPENAI, PROVIDERS
+from tests.workers.test_processes import workers
 
 
 class WorkersSignalTests(test_process.SignalTests):
@@ -69,3 +78,88 @@ class WorkersSignalTests(test_process.SignalTests):
             if line["event"] == "key_validation"
         ]
         self.assertEqual(sorted(tried), sorted(known.name for known in PROVIDERS))
+
+
+class WorkersControlTests(test_control.ControlTests):
+    """All that an operator sees and does with one process holds for two workers."""
+
+    async def service(self, **environ: str) -> Service:
+        return await super().service(APIPROXY_WORKERS="2", **environ)
+
+
+class TogetherTests(test_process.ProcessCase):
+    """What is limited is limited for all workers together."""
+
+    async def service(self, **environ: str) -> Service:
+        return await super().service(APIPROXY_WORKERS="2", **environ)
+
+    async def told(self, service: Service, path: bytes, accept: bytes) -> bytes:
+        """What a worker answers itself."""
+        agent = await self.connected(service)
+        agent.ask(b"GET", path, [(b"Accept", accept)])
+        response = await agent.response()
+        agent.end()
+        return bytes(response.body)
+
+    async def connected(self, service: Service) -> Agent:
+        agent = await Agent.connect(self.reactor, service.port(OPENAI.name))
+        self._agents.append(agent)
+        return agent
+
+    async def posted(self, service: Service) -> int:
+        """The status of a request for a response, on a connection of its own."""
+        agent = await self.connected(service)
+        agent.ask(b"POST", CHAT, [(b"Content-Type", b"application/json")], BODY)
+        response = await agent.response(b"POST")
+        agent.end()
+        return response.status
+
+    async def test_a_budget(self) -> None:
+        """Forty at once overrun it by one response at most; each worker shows all of it."""
+        service = await self.service(AWF_MAX_EFFECTIVE_TOKENS="2000")
+        gate = Gate()
+        self.provider.on(CHAT, held(gate, answer_json(chat(100))))
+        statuses: list[int] = []
+
+        async def one() -> None:
+            statuses.append(await self.posted(service))
+
+        async def open_gate() -> None:
+            while len(statuses) + len(self.provider.requests) < 40:
+                await self.turn()
+            gate.open()
+
+        await self.at_once([open_gate(), *(one() for _ in range(40))], many=41)
+        self.assertEqual(statuses.count(200), len(self.provider.requests))
+        self.assertEqual(set(statuses), {200, 429})
+        for _ in range(4):
+            tokens = json.loads(await self.told(service, b"/reflect", b"*/*"))
+            total = tokens["effective_tokens"]["total_effective_tokens"]
+            self.assertEqual(total, 410 * statuses.count(200))
+            self.assertLessEqual(total, 2000 + 410)
+
+    async def test_rates(self) -> None:
+        """They hold over both, also when one is killed and replaced."""
+        service = await self.service(
+            AWF_RATE_LIMIT_ENABLED="true", AWF_RATE_LIMIT_RPM="6"
+        )
+        self.provider.on(CHAT, answer_json(chat(1)))
+        statuses = [await self.posted(service) for _ in range(10)]
+        self.assertEqual(statuses, [200] * 6 + [429] * 4)
+        for _ in range(2):
+            health = json.loads(await self.told(service, b"/health", b"*/*"))
+            self.assertEqual(health["rate_limits"]["openai"]["rpm"]["remaining"], 0)
+        for number in range(2):
+            before = pids(service)
+            os.kill(before[number], signal.SIGKILL)
+            while pids(service).get(number, before[number]) == before[number]:
+                await self.turn()
+            restarts = b"apiproxy_worker_restarts_total %d" % (number + 1)
+            while restarts not in await self.told(service, b"/metrics", b"text/plain"):
+                await self.turn()
+        self.assertEqual([await self.posted(service) for _ in range(6)], [429] * 6)
+
+
+def pids(service: Service) -> dict[int, int]:
+    """The process ids of the workers, by their numbers."""
+    return workers(cast(Any, SimpleNamespace(process=service._process)))

@@ -18,6 +18,7 @@ from apiproxy.core.exchange import Exchange, Observers, Transport
 from apiproxy.core.values import Answer
 from apiproxy.telemetry.exchange_lines import LONGEST_PATH, ExchangeLines
 from apiproxy.telemetry.lines import LineLog
+from tests.telemetry.responses import COST, record, response
 
 OK = Answer(200, b"OK", [])
 SWITCHING = Answer(101, b"Switching Protocols", [])
@@ -67,6 +68,39 @@ class ExchangeLinesTests(SynchronousTestCase):
         return [
             (line["level"], line["event"], line.get("error")) for line in self.lines
         ]
+
+    def test_what_the_response_has_used(self) -> None:
+        """The line of an exchange over HTTP has its figures, and what they cost."""
+        exchange = self.exchange()
+        exchange.metered = response(cost=COST, caller="ann", run="r1")
+        exchange.close()
+        told = {
+            "model": "gpt-4o",
+            "input_tokens": 100,
+            "output_tokens": 20,
+            "cache_read_tokens": 30,
+            "cache_write_tokens": 10,
+            "reasoning_tokens": 5,
+            "state": "completed",
+            "estimated": False,
+            "response_id": "resp_1",
+            "caller": "ann",
+            "run": "r1",
+            "ai_credits_this_response": 0.475,
+        }
+        self.assertEqual(self.lines[0] | told, self.lines[0])
+        self.assertNotIn("gap", self.lines[0])
+
+    def test_a_response_that_could_not_be_read(self) -> None:
+        """Has no figures, and tells why; names are cut, and secrets in them hidden."""
+        exchange = self.exchange()
+        said = record(usage=None, model="m" * 999, id="sk-0123456789", gap="agent_gone")
+        exchange.metered = response(said)
+        exchange.close()
+        line = self.lines[0]
+        self.assertEqual((line["gap"], line["model"]), ("agent_gone", "m" * 256))
+        self.assertNotIn("input_tokens", line)
+        self.assertNotIn(b"sk-0123456789", self.raw[0])
 
     def test_request_complete(self) -> None:
         """An HTTP exchange is one line with all that is known about it."""

@@ -137,7 +137,7 @@ class LogLineTests(SynchronousTestCase):
 
     def test_token_usage(self) -> None:
         """One line for each response, with the ids by which others are found."""
-        self.lines.metered(response(run="r1"))
+        self.lines.metered(response(run="r1", transport="websocket"))
         self.assertEqual(
             msgspec.json.decode(self.written[0]),
             {
@@ -153,7 +153,7 @@ class LogLineTests(SynchronousTestCase):
                 "cache_write_tokens": 10,
                 "reasoning_tokens": 5,
                 "streaming": False,
-                "transport": "http",
+                "transport": "websocket",
                 "state": "completed",
                 "duration_ms": 12,
                 "estimated": False,
@@ -164,7 +164,7 @@ class LogLineTests(SynchronousTestCase):
 
     def test_no_usage(self) -> None:
         """A response of unknown usage is another event, with the reason."""
-        self.lines.metered(response(record(usage=None)))
+        self.lines.metered(response(record(usage=None), transport="websocket"))
         line = msgspec.json.decode(self.written[0])
         self.assertEqual(
             (line["event"], line["gap"]), ("token_track_no_usage", "no_usage")
@@ -173,5 +173,10 @@ class LogLineTests(SynchronousTestCase):
     def test_level(self) -> None:
         """Whoever logs warnings only gets none of these."""
         self.log.set_level("warning")
+        self.lines.metered(response(transport="websocket"))
+        self.assertEqual(self.written, [])
+
+    def test_over_http(self) -> None:
+        """There is none, since the line of the exchange has it all."""
         self.lines.metered(response())
         self.assertEqual(self.written, [])

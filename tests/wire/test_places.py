@@ -8,10 +8,31 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.errors import Overloaded, QueueTimeout
 from apiproxy.policy.rules import Places
-from apiproxy.wire.places import PlaceQueue
+from apiproxy.wire.places import PlaceQueue, part_of
 from tests.kit.books import Desk
 
 Leave = Callable[[], None]
+
+
+class PartTests(SynchronousTestCase):
+    def test_parts_make_the_whole(self) -> None:
+        """Some have one more than others."""
+        places = Places(concurrent=10, per_caller=4, waiting=7)
+        parts = [part_of(places, worker, 4) for worker in range(4)]
+        self.assertEqual([part.concurrent for part in parts], [3, 3, 2, 2])
+        self.assertEqual([part.per_caller for part in parts], [1, 1, 1, 1])
+        self.assertEqual([part.waiting for part in parts], [2, 2, 2, 1])
+
+    def test_each_has_one(self) -> None:
+        """Also where there are more processes than places."""
+        parts = [part_of(Places(concurrent=2), worker, 4) for worker in range(4)]
+        self.assertEqual([part.concurrent for part in parts], [1, 1, 1, 1])
+
+    def test_no_limit_is_none(self) -> None:
+        """And one process has all there is."""
+        self.assertIsNone(part_of(Places(), 0, 2).concurrent)
+        places = Places(concurrent=3)
+        self.assertIs(part_of(places, 0, 1), places)
 
 
 class PlaceTests(SynchronousTestCase):

@@ -23,8 +23,9 @@ class BeginningTests(SynchronousTestCase):
     def test_it_asks(self) -> None:
         """What comes behind the answer stays where it is."""
         origin = Origin.of({"OPENAI_API_KEY": "k" * 1000}, None)
-        self.front.sendall(framed(Serve(origin)) + framed(Tell(1)))
-        self.assertEqual(ask(self.worker), origin)
+        serve = Serve(origin, "/a/folder")
+        self.front.sendall(framed(serve) + framed(Tell(1)))
+        self.assertEqual(ask(self.worker), serve)
         self.assertEqual(self.front.recv(1000), framed(Begin()))
         self.assertEqual(self.worker.recv(1000), framed(Tell(1)))
         self.assertFalse(self.worker.getblocking())

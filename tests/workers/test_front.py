@@ -1,6 +1,7 @@
 """The front, with workers that are no processes."""
 
 import json
+import os
 import socket
 from typing import Any
 
@@ -14,7 +15,7 @@ from apiproxy.listening import PortTaken
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
-from apiproxy.workers import messages
+from apiproxy.workers import folder, messages
 from apiproxy.workers.front import Front
 from apiproxy.workers.messages import Message
 from apiproxy.workers.place import EXIT_UNUSABLE
@@ -29,6 +30,8 @@ class FrontCase(SynchronousTestCase):
         self.workers = FakeWorkers()
         self.reactor = self.workers.reactor
         self.addCleanup(self.workers.close)
+        os.makedirs(place := self.mktemp())
+        self.patch(folder, "PLACES", (place,))
         self.lines: list[bytes] = []
         self.notified: list[str] = []
         self.given_up = 0
@@ -48,6 +51,10 @@ class FrontCase(SynchronousTestCase):
         )
         return self.made
 
+    def serve(self, origin: Origin) -> messages.Serve:
+        """What a worker is told that asks."""
+        return messages.Serve(origin, self.made.office.ledger)
+
     def give_up(self) -> None:
         self.given_up += 1
 
@@ -57,7 +64,7 @@ class FrontCase(SynchronousTestCase):
         front.startService()
         for at in range(2):
             self.workers.says(messages.Begin(), at)
-            self.assertEqual(self.workers.heard(at), [messages.Serve(self.origin)])
+            self.assertEqual(self.workers.heard(at), [self.serve(self.origin)])
         for at in range(2):
             self.workers.says(messages.Ready(), at)
         return front
@@ -350,7 +357,7 @@ class ReloadTests(FrontCase):
         self.workers.dies(0, signal=9)
         self.reactor.advance(0.1)
         self.workers.says(messages.Begin())
-        self.assertEqual(self.workers.heard(), [messages.Serve(inforce)])
+        self.assertEqual(self.workers.heard(), [self.serve(inforce)])
 
     def test_two_in_a_row(self) -> None:
         """Only the second counts; answers to the first are none to it."""
@@ -416,7 +423,7 @@ class ReloadTests(FrontCase):
         self.workers.says(messages.Reloaded(1, ok=True), 0)
         self.assertEqual(self.notified, [])
         self.workers.says(messages.Begin(), 1)
-        self.assertEqual(self.workers.heard(1), [messages.Serve(self.origin)])
+        self.assertEqual(self.workers.heard(1), [self.serve(self.origin)])
 
     def test_settings_of_another_shape(self) -> None:
         """A provider that is gone keeps its listener and loses its key."""

@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from apiproxy.core.exchange import Exchange
+from apiproxy.core.stopping import LiveExchange, StopOrder
 from apiproxy.settings.origin import Origin
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
@@ -36,6 +38,12 @@ class MessageTests(SynchronousTestCase):
             "keys": {"complete": True},
             "refused": True,
             "in_order": False,
+            "ledger": "/a/folder",
+            "number": 3,
+            "order": StopOrder("run", "r1"),
+            "exchanges": [
+                LiveExchange.of(Exchange("1", "a", "GET", "/", seconds=float))
+            ],
         }
         for kind in MESSAGES:
             message = kind(**{name: values[name] for name in kind.__struct_fields__})

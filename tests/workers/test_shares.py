@@ -10,7 +10,7 @@ from apiproxy.workers.shares import SharedCensus, Shares
 
 class SharesTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.shares = Shares.make(3)
+        self.shares = Shares.make(3, rings=7)
         self.censuses = [SharedCensus(self.shares, number) for number in range(3)]
 
     def begin(self, worker: int) -> Exchange:
@@ -42,14 +42,18 @@ class SharesTests(SynchronousTestCase):
         self.begin(0)
         self.begin(1)
         self.censuses[0].agent_came()
+        self.shares.rings[0] = 9
         self.shares.clear(0)
+        self.assertEqual(self.shares.rings[0], 9)  # what it let through still counts
         self.assertEqual((self.shares.live, self.shares.agents), (1, 0))
 
     def test_another_process(self) -> None:
-        """By the descriptor it finds the same figures; it is told how many by its size."""
-        other = Shares.inherited(os.dup(self.shares.fd))
-        self.assertEqual(other.workers, 3)
+        """By the descriptor it finds the same figures, and how many there are."""
+        other = Shares(os.dup(self.shares.fd))
+        self.assertEqual((other.workers, len(other.rings)), (3, 7))
+        other.rings[6] = 5
         SharedCensus(other, 1).agent_came()
         self.assertEqual(self.shares.agents, 1)
         other.close()
+        self.assertEqual(list(self.shares.rings), [0] * 6 + [5])
         self.assertEqual(self.shares.agents, 1)

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -12,6 +13,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.config import ConfigurationError, Origin, Settings
+from apiproxy.core.stopping import StopOrder
+from apiproxy.ledger.open import InFolder, Nowhere
+from apiproxy.policy.rate import RateLimits
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
@@ -34,7 +38,7 @@ class WorkerCase(SynchronousTestCase):
         self.reactor = FakeReactor()
         self.lines: list[bytes] = []
         self.ended = 0
-        self.shares = Shares.make(2)
+        self.shares = Shares.make(2, RateLimits.size(6, 2))
         self.problems: list[str] = []
         self.next_settings = settings()
         outlet, self.inlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -168,7 +172,7 @@ class LifeTests(WorkerCase):
         self.successResultOf(stopping)
 
     def test_a_hurry(self) -> None:
-        """What is under way is aborted."""
+        """What is under way is told, and ended."""
         agent = self.agent()
         agent.deliver(get())
         self.hears(messages.Hurry())
@@ -176,7 +180,7 @@ class LifeTests(WorkerCase):
         stopping = self.worker.stopService()
         self.hears(messages.NoMore())
         self.turn(0.5)
-        self.assertTrue(agent.aborted)
+        self.assertIn(b"shutting_down", agent.written)
         self.assertIn(messages.Drained(in_order=False), self.said())
         self.turn(1)
         self.successResultOf(stopping)
@@ -245,6 +249,56 @@ class FiguresTests(WorkerCase):
         self.hears(messages.Told(number, self.whole()))
         self.turn(4)
         self.assertEqual(agent.written, b"")
+
+
+class OperatorTests(WorkerCase):
+    """What an operator wants; the front has the socket."""
+
+    def made(self, chosen: Settings) -> Worker:
+        return super().made(settings(APIPROXY_CONTROL_SOCKET="/run/control"))
+
+    def test_what_is_under_way(self) -> None:
+        """It is told, and ended, and that is told as well."""
+        self.said()
+        agent = self.agent()
+        agent.deliver(get())
+        self.hears(messages.Show(1))
+        (shown,) = self.said()
+        assert isinstance(shown, messages.Shown)
+        self.assertEqual((shown.id, len(shown.exchanges)), (1, 1))
+        self.hears(messages.Stop(2, StopOrder("run", "another")))
+        self.hears(messages.Stop(3, StopOrder("all")))
+        told = [messages.Stopped(2, 0), messages.Stopped(3, 1)]
+        self.assertEqual(self.said(), told)
+        self.assertIn(b"stopped_by_operator", agent.written)
+
+    def test_a_cap_that_was_set(self) -> None:
+        """It looks into the ledger at once."""
+        looked: list[bool] = []
+        self.patch(self.worker._books, "look_at_caps", lambda: looked.append(True))
+        self.hears(messages.NewCap())
+        self.assertEqual(looked, [True])
+
+    def test_no_socket(self) -> None:
+        """Then nobody asks, and there is nothing to tell."""
+        self.worker._roster = None
+        self.said()
+        self.hears(messages.Show(1))
+        self.assertEqual(self.said(), [messages.Shown(1, [])])
+
+
+class LedgerTests(WorkerCase):
+    def test_the_ledger_of_all(self) -> None:
+        """It is where the front says, unless the settings say something else."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        inherited = Inherited(1, ours, theirs, self.shares)
+        self.assertEqual(inherited.common.ledger, Nowhere())
+        inherited.ledger = "/a/folder"
+        common = inherited.common
+        self.assertEqual(common.ledger, InFolder(Path("/a/folder")))
+        self.assertEqual((common.worker, common.workers), (1, 2))
 
 
 class KeyTests(WorkerCase):

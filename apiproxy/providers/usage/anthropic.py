@@ -5,7 +5,7 @@ provider itself searches the web; so of two events the larger figure counts.
 """
 
 from apiproxy.core.usage import Usage
-from apiproxy.providers.usage.figures import count, first_of
+from apiproxy.providers.usage.figures import first_of
 from apiproxy.providers.usage.shapes import Creation, Tokens
 
 
@@ -15,15 +15,15 @@ def anthropic_usage(tokens: Tokens) -> Usage | None:
     if first_of(tokens.input_tokens, tokens.output_tokens, read, wrote) is None:
         return None
     made = tokens.cache_creation or Creation()
-    hour = count(made.ephemeral_1h_input_tokens)
+    hour = made.ephemeral_1h_input_tokens or 0
     out = tokens.output_tokens_details
     thought = tokens.reasoning_tokens if out is None else out.reasoning_tokens
-    output = count(tokens.output_tokens)
+    output = tokens.output_tokens or 0
     return Usage(
-        input=count(tokens.input_tokens),
-        cached=count(read),
-        written=max(count(wrote) - hour, count(made.ephemeral_5m_input_tokens)),
+        input=tokens.input_tokens or 0,
+        cached=read or 0,
+        written=max((wrote or 0) - hour, made.ephemeral_5m_input_tokens or 0),
         written_hour=hour,
         output=output,
-        reasoning=min(count(thought), output),
+        reasoning=min(thought or 0, output),
     )

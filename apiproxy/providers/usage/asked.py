@@ -21,6 +21,16 @@ from apiproxy.providers.demand import (
 )
 from apiproxy.providers.usage.shapes import read_event
 
+_SOUNDS = (b'"type":"input_audio_buffer.', b'"type": "input_audio_buffer.')
+
+
+def asks_nothing(head: bytes) -> bool:
+    """Whether a message that begins so is sound, which asks nothing and counts nowhere.
+
+    An agent that hides a question behind such a beginning still gets its answer counted.
+    """
+    return head.find(_SOUNDS[0]) >= 0 or head.find(_SOUNDS[1]) >= 0
+
 
 def response_demand(payload: bytes, raws: Raws, model: str, heard: int) -> Demand:
     """What ``response.create`` asks.

@@ -7,7 +7,7 @@ piece has the same figures in its header lines.
 
 from apiproxy.core.usage import Usage
 from apiproxy.core.values import Fields
-from apiproxy.providers.usage.figures import Figure, count, first_of
+from apiproxy.providers.usage.figures import Figure, first_of
 from apiproxy.providers.usage.shapes import Invocation, Tokens
 
 _LINES = {
@@ -43,7 +43,7 @@ def header_usage(fields: Fields) -> Usage | None:
     figures: list[Figure] = [None, None, None, None]
     for name, value in fields:
         at = _LINES.get(name.lower())
-        if at is not None and value.isdigit() and len(value) < 16:
+        if at is not None and value.isdigit() and len(value) < 13:
             figures[at] = int(value)
     return _usage(*figures)
 
@@ -51,6 +51,4 @@ def header_usage(fields: Fields) -> Usage | None:
 def _usage(into: Figure, out: Figure, read: Figure, wrote: Figure) -> Usage | None:
     if first_of(into, out) is None:
         return None
-    return Usage(
-        input=count(into), cached=count(read), written=count(wrote), output=count(out)
-    )
+    return Usage(input=into or 0, cached=read or 0, written=wrote or 0, output=out or 0)

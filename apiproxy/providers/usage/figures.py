@@ -1,22 +1,19 @@
 """Figures as they are told, and the sums that are made of them."""
 
 from apiproxy.core.usage import Usage
-from apiproxy.providers.usage.shapes import MOST, CachedDetails, Kind
+from apiproxy.providers.usage.shapes import CachedDetails, Kind
 
 Figure = int | None
 
+_NONE = (0, 0)
+
 
 def first_of(*figures: Figure) -> Figure:
-    """The first figure that was told and can be believed; None for none."""
+    """The first figure that was told; None for none."""
     for figure in figures:
-        if figure is not None and 0 <= figure <= MOST:
+        if figure is not None:
             return figure
     return None
-
-
-def count(*figures: Figure) -> int:
-    """The same, or 0."""
-    return first_of(*figures) or 0
 
 
 def sum_of(kinds: list[Kind] | None, kind: str, depth: int = 8) -> Figure:
@@ -28,7 +25,7 @@ def sum_of(kinds: list[Kind] | None, kind: str, depth: int = 8) -> Figure:
             figures.append(sum_of(each.details, kind, depth - 1))
         for figure in figures:
             if figure is not None:
-                found = (found or 0) + count(figure)
+                found = (found or 0) + figure
     return found
 
 
@@ -55,19 +52,25 @@ def inclusive(
         image: of all input, and of the output.
         of_cached: which of the tokens read from a cache were audio and images.
     """
-    read = min(count(cached), told)
-    wrote = min(count(written), told - read)
+    read = wrote = 0
+    if cached:
+        read = cached if cached < told else told
+    if written:
+        wrote = written if written < told - read else told - read
     new = told - read - wrote
+    thought = reasoning if reasoning < output else output
+    if audio == image == _NONE:  # as with nearly all
+        return Usage(new, read, wrote, 0, output, thought, inclusive=True)
     old = of_cached or CachedDetails()
     return Usage(
         input=new,
         cached=read,
         written=wrote,
         output=output,
-        reasoning=min(reasoning, output),
-        audio_input=min(max(0, audio[0] - count(old.audio_tokens)), new),
+        reasoning=thought,
+        audio_input=min(max(0, audio[0] - (old.audio_tokens or 0)), new),
         audio_output=min(audio[1], output),
-        image_input=min(max(0, image[0] - count(old.image_tokens)), new),
+        image_input=min(max(0, image[0] - (old.image_tokens or 0)), new),
         image_output=min(image[1], output),
         inclusive=True,
     )

@@ -5,7 +5,7 @@ provider itself put into the prompt is told beside it.
 """
 
 from apiproxy.core.usage import Usage
-from apiproxy.providers.usage.figures import count, first_of, inclusive
+from apiproxy.providers.usage.figures import first_of, inclusive
 from apiproxy.providers.usage.shapes import CachedDetails, Metadata, Modality
 
 
@@ -25,14 +25,14 @@ def told_any(told: Metadata) -> bool:
 def gemini_usage(told: Metadata) -> Usage:
     """What was used."""
     made = first_of(told.candidates_token_count, told.response_token_count)
-    thoughts = count(told.thoughts_token_count)
+    thoughts = told.thoughts_token_count or 0
     tools = told.tool_use_prompt_tokens_details
     into = (told.prompt_tokens_details or []) + (tools or [])
     out = told.candidates_tokens_details or told.response_tokens_details
     old = told.cache_tokens_details
     return inclusive(
-        count(told.prompt_token_count) + count(told.tool_use_prompt_token_count),
-        count(made) + thoughts,
+        (told.prompt_token_count or 0) + (told.tool_use_prompt_token_count or 0),
+        (made or 0) + thoughts,
         cached=told.cached_content_token_count,
         reasoning=thoughts,
         audio=(_of(into, "AUDIO"), _of(out, "AUDIO")),
@@ -43,5 +43,5 @@ def gemini_usage(told: Metadata) -> Usage:
 
 def _of(details: list[Modality] | None, kind: str) -> int:
     return sum(
-        [count(each.token_count) for each in details or () if each.modality == kind]
+        [each.token_count or 0 for each in details or () if each.modality == kind]
     )

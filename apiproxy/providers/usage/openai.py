@@ -10,7 +10,6 @@ not out of the total.
 from apiproxy.core.usage import Usage
 from apiproxy.providers.usage.figures import (
     Figure,
-    count,
     first_of,
     inclusive,
     sum_of,
@@ -34,55 +33,72 @@ def is_openai(tokens: Tokens) -> bool:
 
 def openai_usage(tokens: Tokens) -> Usage | None:
     """What was used; None if no figure says so."""
-    told = first_of(tokens.input_tokens, tokens.prompt_tokens)
-    made = first_of(tokens.output_tokens, tokens.completion_tokens)
+    told, made = tokens.input_tokens, tokens.output_tokens
+    told = tokens.prompt_tokens if told is None else told
+    made = tokens.completion_tokens if made is None else made
     if told is None and made is None:
         return None
-    into = _details(
-        tokens.prompt_tokens_details,
-        tokens.input_tokens_details,
-        tokens.input_token_details,
-    )
+    into = tokens.prompt_tokens_details or tokens.input_tokens_details
+    into = into or tokens.input_token_details or _NOTHING
+    if not isinstance(into, Details):
+        into = _details(
+            tokens.prompt_tokens_details,
+            tokens.input_tokens_details,
+            tokens.input_token_details,
+        )
     out = (
         tokens.completion_tokens_details
         or tokens.output_tokens_details
         or tokens.output_token_details
         or _NOTHING
     )
-    reasoning = count(tokens.reasoning_tokens, out.reasoning_tokens)
-    hidden = _hidden(tokens, reasoning)
+    reasoning = tokens.reasoning_tokens
+    reasoning = (out.reasoning_tokens if reasoning is None else reasoning) or 0
+    output, thought = made or 0, reasoning
+    total, prompt, said = (
+        tokens.total_tokens,
+        tokens.prompt_tokens,
+        tokens.completion_tokens,
+    )
+    if total and prompt is not None and said is not None:
+        # What nobody else counts: thoughts that are in the total alone.
+        hidden = total - prompt - said
+        if hidden > 0 and reasoning in (0, hidden):
+            output, thought = output + hidden, hidden
+    wrote = tokens.cache_creation_input_tokens
     return inclusive(
         told or 0,
-        (made or 0) + hidden,
+        output,
         cached=_cached(tokens, into),
-        written=first_of(tokens.cache_creation_input_tokens, into.cache_write_tokens),
-        reasoning=max(reasoning, hidden),
-        audio=(count(into.audio_tokens), count(out.audio_tokens)),
-        image=(count(into.image_tokens), count(out.image_tokens)),
+        written=into.cache_write_tokens if wrote is None else wrote,
+        reasoning=thought,
+        audio=(into.audio_tokens or 0, out.audio_tokens or 0),
+        image=(into.image_tokens or 0, out.image_tokens or 0),
         of_cached=into.cached_tokens_details,
     )
 
 
 def _cached(tokens: Tokens, into: Details) -> Figure:
     """Tokens read from a cache, wherever they are told."""
-    told = first_of(
+    for told in (
         tokens.cache_read_input_tokens,
         into.cached_tokens,
         tokens.cached_tokens,
         tokens.prompt_cache_hit_tokens,
-    )
-    if told is not None:
-        return told
+    ):
+        if told is not None:
+            return told
     for broken in (
         tokens.prompt_tokens_details,
         tokens.input_tokens_details,
         tokens.token_details,
         tokens.usage_details,
     ):
-        kinds = broken.details if isinstance(broken, Details) else broken
-        told = sum_of(kinds, "cache_read")
-        if told is not None:
-            return told
+        if broken is not None:
+            kinds = broken.details if isinstance(broken, Details) else broken
+            found = sum_of(kinds, "cache_read")
+            if found is not None:
+                return found
     return None
 
 
@@ -92,12 +108,3 @@ def _details(*places: Broken | None) -> Details:
         if isinstance(place, Details):
             return place
     return _NOTHING
-
-
-def _hidden(tokens: Tokens, reasoning: int) -> int:
-    """What the total has beyond prompt and completion: thoughts that nobody else counts."""
-    prompt, made = tokens.prompt_tokens, tokens.completion_tokens
-    if prompt is None or made is None:
-        return 0
-    rest = count(tokens.total_tokens) - count(prompt) - count(made)
-    return rest if rest > 0 and reasoning in (0, rest) else 0

@@ -36,7 +36,7 @@ NO_USAGE = "no_usage"
 BY_DURATION = "by_duration"
 BACKGROUND = "background"
 
-_MAX_WORD = 200
+LONGEST_WORD = 200
 """Characters of a name or an id that are kept."""
 
 _ENDS: Mapping[str, State] = {
@@ -308,17 +308,17 @@ class Reading:
 
     def _stop(self, word: str | None) -> None:
         if word:
-            self.record.stop = word[:_MAX_WORD]
+            self.record.stop = word[:LONGEST_WORD]
 
     def _name(self, id: str | None, model: str | None, tier: str | None) -> None:
         """Keep the first id and model, and the last tier: that is the one that served."""
         record = self.record
         if id and not record.id:
-            record.id = id[:_MAX_WORD]
+            record.id = id[:LONGEST_WORD]
         if model and not record.model:
-            record.model = model[:_MAX_WORD]
+            record.model = model[:LONGEST_WORD]
         if tier:
-            record.tier = tier[:_MAX_WORD]
+            record.tier = tier[:LONGEST_WORD]
 
     def __repr__(self) -> str:
         return f"<Reading {self.record.id or 'unnamed'} {self.record.state}>"

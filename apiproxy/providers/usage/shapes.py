@@ -10,15 +10,26 @@ not fit is decoded a second time, slowly, and only what is wrong in it is left o
 
 from functools import cache
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import Meta, Raw, Struct, field
 
 S = TypeVar("S", bound=Struct)
 
 MOST = 1 << 40
 """A figure above this is not believed."""
+
+Figure = Annotated[int, Meta(ge=0, le=MOST)]
+"""A number of tokens that can be believed; one that cannot is as if it had not been told."""
 
 NO_RAW = Raw(b"")
 
@@ -31,25 +42,25 @@ class Kind(Shape):
     """One entry of a breakdown: ``{"token_type": "cache_read", "token_count": 3}``."""
 
     token_type: str | None = None
-    token_count: int | None = None
+    token_count: Figure | None = None
     details: "list[Kind] | None" = None
 
 
 class CachedDetails(Shape):
     """Of the tokens read from a cache, which were what."""
 
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
+    audio_tokens: Figure | None = None
+    image_tokens: Figure | None = None
 
 
 class Details(Shape):
     """OpenAI's further figures of input or of output."""
 
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: Figure | None = None
+    cache_write_tokens: Figure | None = None
+    audio_tokens: Figure | None = None
+    image_tokens: Figure | None = None
+    reasoning_tokens: Figure | None = None
     cached_tokens_details: CachedDetails | None = None
     details: list[Kind] | None = None
 
@@ -57,8 +68,8 @@ class Details(Shape):
 class Creation(Shape):
     """Anthropic's tokens written to a cache, by how long they stay."""
 
-    ephemeral_5m_input_tokens: int | None = None
-    ephemeral_1h_input_tokens: int | None = None
+    ephemeral_5m_input_tokens: Figure | None = None
+    ephemeral_1h_input_tokens: Figure | None = None
 
 
 Broken = Details | list[Kind]
@@ -67,14 +78,14 @@ Broken = Details | list[Kind]
 class Tokens(Shape):
     """``usage`` of OpenAI, Anthropic, Copilot and Bedrock's Converse."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cached_tokens: int | None = None
-    prompt_cache_hit_tokens: int | None = None
+    prompt_tokens: Figure | None = None
+    completion_tokens: Figure | None = None
+    total_tokens: Figure | None = None
+    input_tokens: Figure | None = None
+    output_tokens: Figure | None = None
+    reasoning_tokens: Figure | None = None
+    cached_tokens: Figure | None = None
+    prompt_cache_hit_tokens: Figure | None = None
     prompt_tokens_details: Broken | None = None
     completion_tokens_details: Details | None = None
     input_tokens_details: Broken | None = None
@@ -83,42 +94,42 @@ class Tokens(Shape):
     output_token_details: Details | None = None
     token_details: Broken | None = None
     usage_details: Broken | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: Figure | None = None
+    cache_creation_input_tokens: Figure | None = None
     cache_creation: Creation | None = None
     service_tier: str | None = None
     seconds: float | None = None
-    converse_input: int | None = field(default=None, name="inputTokens")
-    converse_output: int | None = field(default=None, name="outputTokens")
-    converse_read: int | None = field(default=None, name="cacheReadInputTokens")
-    converse_written: int | None = field(default=None, name="cacheWriteInputTokens")
+    converse_input: Figure | None = field(default=None, name="inputTokens")
+    converse_output: Figure | None = field(default=None, name="outputTokens")
+    converse_read: Figure | None = field(default=None, name="cacheReadInputTokens")
+    converse_written: Figure | None = field(default=None, name="cacheWriteInputTokens")
 
 
 class Invocation(Shape, rename="camel"):
     """``amazon-bedrock-invocationMetrics``."""
 
-    input_token_count: int | None = None
-    output_token_count: int | None = None
-    cache_read_input_token_count: int | None = None
-    cache_write_input_token_count: int | None = None
+    input_token_count: Figure | None = None
+    output_token_count: Figure | None = None
+    cache_read_input_token_count: Figure | None = None
+    cache_write_input_token_count: Figure | None = None
 
 
 class Modality(Shape, rename="camel"):
     """Google's figure for one kind of content."""
 
     modality: str | None = None
-    token_count: int | None = None
+    token_count: Figure | None = None
 
 
 class Metadata(Shape, rename="camel"):
     """Google's ``usageMetadata``."""
 
-    prompt_token_count: int | None = None
-    candidates_token_count: int | None = None
-    response_token_count: int | None = None
-    thoughts_token_count: int | None = None
-    tool_use_prompt_token_count: int | None = None
-    cached_content_token_count: int | None = None
+    prompt_token_count: Figure | None = None
+    candidates_token_count: Figure | None = None
+    response_token_count: Figure | None = None
+    thoughts_token_count: Figure | None = None
+    tool_use_prompt_token_count: Figure | None = None
+    cached_content_token_count: Figure | None = None
     prompt_tokens_details: list[Modality] | None = None
     cache_tokens_details: list[Modality] | None = None
     candidates_tokens_details: list[Modality] | None = None
@@ -319,7 +330,10 @@ def _fitted_struct(shape: type[S], found: dict[str, Any]) -> S:
 def _fitted(kinds: tuple[Any, ...], value: Any) -> Any:
     """A value as the first kind that it fits; None if it fits none."""
     for kind in kinds:
-        if get_origin(kind) is list:
+        if kind is Figure:
+            if isinstance(value, int | float) and 0 <= value <= MOST:
+                return _fitted((int,), value)
+        elif get_origin(kind) is list:
             if isinstance(value, list):
                 fitted = [_fitted(get_args(kind), each) for each in value]
                 return [each for each in fitted if each is not None]
@@ -338,7 +352,7 @@ def _fitted(kinds: tuple[Any, ...], value: Any) -> Any:
 @cache
 def _fields(shape: type[Struct]) -> list[tuple[str, str, tuple[Any, ...]]]:
     """Each field's name in JSON, its name here, and the kinds it may have."""
-    hints = get_type_hints(shape)
+    hints = get_type_hints(shape, include_extras=True)
     return [
         (info.encode_name, info.name, _kinds(hints[info.name]))
         for info in msgspec.structs.fields(shape)

@@ -6,7 +6,7 @@ oldest demand on its stream that has none yet; Realtime also begins responses th
 for. Several may be under way: events name theirs by ``response_id``, ``response.id`` or
 ``stream_id``, and those that name none belong to the latest.
 
-Messages without a marker are not decoded while only one response is under way.
+Messages without a marker are not decoded while only one response is under way, or none.
 """
 
 from collections import deque
@@ -46,12 +46,24 @@ class _Asked(Struct):
     demand: Demand
 
 
+_ALL = (b"",)
+_BEGINS = (
+    b'"response"',
+    b'"session"',
+    b'"usage"',
+    b'"serverContent"',
+    b'"usageMetadata"',
+)
+"""What is in a message that matters while nothing was asked and nothing is under way."""
+
+
 class SocketCopy:
     """Reads a copy of the messages of one WebSocket.
 
     Attributes:
         answered: while ``done`` is called, what asked for that response, as ``asked`` told
             it; None if nobody did.
+        signs: a message of upstream without any of these need not be told; see ``passed``.
     """
 
     __slots__ = (
@@ -67,6 +79,7 @@ class SocketCopy:
         "_setup",
         "_turn",
         "answered",
+        "signs",
     )
 
     def __init__(
@@ -86,6 +99,7 @@ class SocketCopy:
         self._asked: list[_Asked] = []
         self._open: list[Reading] = []
         self._markers: tuple[bytes, ...] = ()
+        self.signs: tuple[bytes, ...] = _ALL if closely else _BEGINS
         self._setup = Demand()
         self._input = 0
         self._turn = 0
@@ -131,19 +145,34 @@ class SocketCopy:
         """What was asked last was refused, and its message did not go upstream."""
         # By identity: an agent may well ask for the same thing twice.
         self._asked = [asked for asked in self._asked if asked is not self._last]
+        self._choose()
 
     def told(self, payload: bytes) -> None:
         """Take a message of upstream."""
-        if self._markers and len(self._open) == 1 and not self._closely:
-            for marker in self._markers:
-                if marker in payload:
-                    break
-            else:
-                self._open[0].skipped += len(payload)
-                return
+        for sign in self.signs:
+            if payload.find(sign) >= 0:
+                break
+        else:
+            self.passed(len(payload))
+            return
         event = read_event(payload)
         if event is not None:
             self._take(event, payload)
+            self._choose()
+
+    def passed(self, size: int) -> None:
+        """So many bytes of messages of upstream have passed that have none of ``signs``."""
+        if self._open:
+            self._open[-1].skipped += size
+
+    def _choose(self) -> None:
+        """Choose what to look for in the next message of upstream."""
+        if self._closely or len(self._open) > 1:
+            self.signs = _ALL
+        elif self._open:
+            self.signs = self._markers or _ALL
+        else:
+            self.signs = _ALL if self._asked else _BEGINS
 
     def end(self, gap: str) -> None:
         """The socket is over; what is under way ends for this reason."""
@@ -179,6 +208,7 @@ class SocketCopy:
     def _await(self, asked: _Asked) -> None:
         self._last = asked
         self._asked.append(asked)
+        self._choose()
         if len(self._asked) > MOST_OPEN:
             first = self._asked.pop(0)
             self._close(self._begin(first.demand, first.stream_id), TOO_MANY)

@@ -3,16 +3,29 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.usage import Usage
-from apiproxy.providers.usage.figures import count, first_of, inclusive, larger, sum_of
-from apiproxy.providers.usage.shapes import CachedDetails, Kind
+from apiproxy.providers.usage.figures import first_of, inclusive, larger, sum_of
+from apiproxy.providers.usage.shapes import CachedDetails, Kind, read_event
 
 
 class FigureTests(SynchronousTestCase):
     def test_the_first_figure_counts(self) -> None:
-        """What is negative or beyond belief is none."""
-        self.assertEqual(first_of(None, -1, 1 << 50, 0, 7), 0)
-        self.assertIsNone(first_of(None, -3))
-        self.assertEqual((count(None), count(5, 6)), (0, 5))
+        """Also if it is 0."""
+        self.assertEqual(first_of(None, 0, 7), 0)
+        self.assertIsNone(first_of(None, None))
+
+    def test_what_cannot_be_believed_is_as_if_it_was_not_told(self) -> None:
+        """Negative, far too large, or no number; the rest of the document is read."""
+        for wrong in (b"-1", b"1e15", b"1125899906842624", b"true", b'"7"', b"0.5"):
+            event = read_event(
+                b'{"id":"a","usage":{"prompt_tokens":%b,"completion_tokens":5}}' % wrong
+            )
+            assert event is not None
+            assert event.usage is not None
+            self.assertEqual(
+                (event.id, event.usage.prompt_tokens, event.usage.completion_tokens),
+                ("a", None, 5),
+                wrong,
+            )
 
     def test_a_breakdown_is_added_up(self) -> None:
         """To a depth that no provider reaches."""

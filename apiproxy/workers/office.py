@@ -1,0 +1,140 @@
+"""What the front keeps for all workers: the place of their ledger, and the control socket."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+from apiproxy.config import ConfigurationError, Settings
+from apiproxy.ledger.open import InFolder, Nowhere, Place
+from apiproxy.listening import PortTaken
+from apiproxy.policy.ledger import LedgerUnavailable
+from apiproxy.telemetry.lines import LineLog
+from apiproxy.telemetry.report import Report
+from apiproxy.wire.reactor import Reactor
+from apiproxy.workers import messages
+from apiproxy.workers.folder import PrivateFolder
+from apiproxy.workers.line import Duties
+from apiproxy.workers.questions import Member, Questions
+from apiproxy.workers.shares import Shares
+
+if TYPE_CHECKING:
+    from apiproxy.workers.control import FrontControl
+
+
+class Office:
+    """Both, from the start of the service to its end."""
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        members: Callable[[], Iterable[Member]],
+        shares: Shares,
+        whole: Callable[[], Deferred[Report]],
+        reactor: Reactor,
+        log: LineLog,
+        *,
+        drain: Callable[[], None],
+        reread: Callable[[], Sequence[str]],
+    ) -> None:
+        """Nothing is there yet.
+
+        Args:
+            settings: gives those in force.
+            members: gives the workers that can be asked.
+            shares: what all workers count together.
+            whole: gives the figures of all.
+            reactor: provides sockets and time.
+            log: told of what an operator changes.
+            drain: begins to stop in order.
+            reread: has the settings read again, and tells what is wrong with them.
+        """
+        self._settings = settings
+        self._members = members
+        self._shares = shares
+        self._whole = whole
+        self._reactor = reactor
+        self._log = log
+        self._drain = drain
+        self._reread = reread
+        self._folder = PrivateFolder()
+        self._questions = Questions(reactor)
+        self._control: FrontControl | None = None
+
+    @property
+    def ledger(self) -> str:
+        """Folder of the workers' ledger; empty if the settings say where it is."""
+        return self._folder.path
+
+    def open(self) -> None:
+        """Make what there is to be made.
+
+        Raises:
+            ConfigurationError: there is no place for a ledger, or it cannot be opened.
+            PortTaken: the control socket cannot be.
+        """
+        settings = self._settings()
+        if settings.metering and isinstance(settings.ledger_place, Nowhere):
+            try:
+                self._folder.make()
+            except OSError as error:
+                problem = f"there is no place for the workers' ledger: {error}"
+                raise ConfigurationError([problem]) from error
+        if settings.control_socket is not None:
+            try:
+                self._open_control(settings, settings.control_socket)
+            except BaseException:
+                self._folder.remove()
+                raise
+
+    def _place(self, settings: Settings) -> Place:
+        path = self._folder.path
+        return InFolder(Path(path)) if path else settings.ledger_place
+
+    def _open_control(self, settings: Settings, path: str) -> None:
+        from apiproxy.admin.control.door import SocketTaken
+        from apiproxy.workers.control import FrontControl
+
+        control = FrontControl(
+            path,
+            self._settings,
+            self._place(settings),
+            self._members,
+            self._questions,
+            self._shares,
+            self._whole,
+            self._reactor,
+            self._log,
+            drain=self._drain,
+            reread=self._reread,
+        )
+        try:
+            control.open()
+        except LedgerUnavailable as error:
+            problem = f"the ledger cannot be opened: {error}"
+            raise ConfigurationError([problem]) from error
+        except SocketTaken as error:
+            raise PortTaken(str(error)) from error
+        self._control = control
+
+    def duties(self, member: Member) -> Duties:
+        """What to do when a worker answers an operator's question."""
+
+        def shown(said: messages.Shown) -> None:
+            self._questions.heard(member.number, said.id, said.exchanges)
+
+        def stopped(said: messages.Stopped) -> None:
+            self._questions.heard(member.number, said.id, said.number)
+
+        return {messages.Shown: shown, messages.Stopped: stopped}
+
+    def gone(self, member: Member) -> None:
+        """A worker has ended."""
+        self._questions.gone(member.number)
+
+    async def close(self) -> None:
+        """Let go of all; the workers have ended."""
+        if self._control is not None:
+            await self._control.close()
+        self._folder.remove()
