@@ -66,8 +66,9 @@ class Kept:
 
     @property
     def can_end(self) -> bool:
-        """Never: nothing can be appended to a document."""
-        return False
+        """Whether an ending of ours may follow; never as long as it is kept."""
+        reader = self._reader
+        return reader is not None and reader.can_end
 
     @property
     def running(self) -> Record | None:
