@@ -50,9 +50,8 @@ _ALL = (b"",)
 _BEGINS = (
     b'"response"',
     b'"session"',
-    b'"usage"',
+    b'"usage',  # and "usageMetadata"
     b'"serverContent"',
-    b'"usageMetadata"',
 )
 """What is in a message that matters while nothing was asked and nothing is under way."""
 
