@@ -114,9 +114,10 @@ class Accounts:
         self._effective = 0.0
         self._nanodollars = 0
 
-    def use(self, admission: Admission) -> None:
-        """Decide by other rules from now on."""
+    def use(self, admission: Admission, run: str) -> None:
+        """Decide by other rules from now on, and on the budget of this run."""
         self._admission = admission
+        self.run = run
 
     def claim(self, id: str, exchange: Exchange, demand: Demand) -> Claim | None:
         """What a demand sets aside; None if it makes no model work."""

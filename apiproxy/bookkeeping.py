@@ -56,7 +56,7 @@ class Common:
         figures: of the rate limits; None if they are this process's own.
         worker: its number, from 0.
         workers: how many there are.
-        ledger: where the ledger is if the settings name no place for it.
+        ledger: where the ledger is, whatever settings say; ``Nowhere`` for what they say.
     """
 
     figures: Figures | None = None
@@ -178,7 +178,7 @@ class Bookkeeping:
         """Go by other rules from now on; ledger and log stay where they are."""
         self._settings = settings
         admission = self._admission(settings.rules)
-        self.accounts.use(admission)
+        self.accounts.use(admission, settings.run_id)
         self._places = self._place_queue(settings)
         self.metering = self._metering(settings, admission)
         self._caps.look()
@@ -226,9 +226,9 @@ class Bookkeeping:
             LedgerUnavailable: the ledger cannot be opened.
         """
         settings = self._settings
-        where = settings.ledger_place
+        where = self._common.ledger
         self._store = open_ledger(
-            self._common.ledger if isinstance(where, Nowhere) else where,
+            settings.ledger_place if isinstance(where, Nowhere) else where,
             cast(Threads, self._reactor),
             token=self._new_id(),
             now=time,

@@ -39,7 +39,7 @@ def sources(
         reload: reads the settings again; what is wrong with them.
     """
     return Sources(
-        run=settings().run_id,
+        run=lambda: settings().run_id,
         exchanges=roster.shown,
         standings=books.standings,
         configured=lambda *key: settings().rules.budgets.cap(*key),

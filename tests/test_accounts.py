@@ -103,10 +103,11 @@ class WritingTests(AccountsCase):
         """Hold for what is claimed after that."""
         desk = self.desk()
         other = Desk(self.clock, capped(tokens=7))
-        desk.accounts.use(other.admission)
+        desk.accounts.use(other.admission, "another run")
         claim = desk.accounts.claim("x", desk.exchange(), ASKED)
         assert claim is not None
         self.assertEqual(claim.entries[0].cap, 7)
+        self.assertEqual(claim.entries[0].account, "run:another run")
 
 
 class AwayTests(AccountsCase):

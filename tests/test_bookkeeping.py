@@ -15,7 +15,6 @@ from apiproxy.core.errors import (
 )
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.usage import Demand, Record, Usage
-from apiproxy.ledger.open import InFolder, Nowhere
 from apiproxy.policy.ledger import LedgerUnavailable
 from apiproxy.policy.rate import RateLimits
 from apiproxy.telemetry.counters import Counters
@@ -88,7 +87,7 @@ class BooksCase(LoopbackCase):
 
 class LifeTests(BooksCase):
     async def test_it_is_all_written_down(self) -> None:
-        """In the usage log, the metrics and the ledger, which outlives us."""
+        """In the usage log, the log, the metrics and the ledger, which outlives us."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         chosen = settings(
@@ -186,16 +185,6 @@ class RefusalTests(BooksCase):
 
 
 class PlaceTests(BooksCase):
-    def test_where_the_ledger_is(self) -> None:
-        """Where it is said to be, else in the state directory, else in memory."""
-        folder = str(Path(self.mktemp()).absolute())
-        self.assertIsInstance(settings().ledger_place, Nowhere)
-        self.assertIsInstance(
-            settings(APIPROXY_STATE_DIR=folder).ledger_place, InFolder
-        )
-        both = settings(APIPROXY_STATE_DIR=folder, APIPROXY_LEDGER="memory:")
-        self.assertIsInstance(both.ledger_place, Nowhere)
-
     def test_what_is_shown_as_the_most(self) -> None:
         """In the units of people."""
         maxima = maxima_of(settings().rules)

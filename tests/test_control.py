@@ -33,7 +33,7 @@ class ControlTests(ProxyCase):
         agent = self.agent(proxy)
         agent.deliver(get("/v1/models", "X-Request-Id: q1"))
         (shown,) = sources.exchanges()  # type: ignore[misc]
-        self.assertEqual((shown.id, shown.run, sources.run), ("q1", "r1", "r1"))
+        self.assertEqual((shown.id, shown.run, sources.run()), ("q1", "r1", "r1"))
         self.assertEqual(sources.stop(StopOrder("exchange", "q1")), 1)
         self.assertIn(b"stopped_by_operator", agent.written)
         self.assertEqual(sources.exchanges(), [])

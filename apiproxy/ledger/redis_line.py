@@ -1,5 +1,8 @@
 """The connection to Redis: made again whenever it is lost, never waited for long.
 
+Only who asks while the first one is being made waits for it, as long as for an answer, so that
+a service that has just started refuses nobody for that.
+
 ``txredisapi`` speaks the protocol. Its factories are not used: they give up for good when
 Redis does not let them in, which is also what a Redis says that is still loading its data,
 and their timers run on the global reactor.
@@ -17,7 +20,12 @@ from twisted.internet.defer import (
     fail,
     maybeDeferred,
 )
-from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -116,6 +124,8 @@ class RedisLine(Factory):
         self._ready = ready
         self._line: Speaker | None = None
         self._rejected = 0
+        self._beginning: IDelayedCall | None = None
+        self._early: list[Deferred[Any]] = []
         self._service = ClientService(
             endpoint,
             self,
@@ -127,10 +137,12 @@ class RedisLine(Factory):
 
     def start(self) -> None:
         """Connect, and stay connected."""
+        self._beginning = self._clock.callLater(self._timeout, self._begun)
         self._service.startService()
 
     def stop(self) -> Deferred[None]:
         """Do not connect any more."""
+        self._begun()
         stopped: Deferred[None] = self._service.stopService()
         return stopped
 
@@ -142,6 +154,10 @@ class RedisLine(Factory):
                 whether anything was changed is not known then.
         """
         line = self._line
+        if line is None and self._beginning is not None:
+            first: Deferred[Any] = Deferred()
+            self._early.append(first)
+            return first.addCallback(lambda _: self.ask(*words))
         if line is None:
             return fail(LedgerUnavailable("there is no connection to Redis"))
         answer = maybeDeferred(line.execute_command, *words)
@@ -154,6 +170,15 @@ class RedisLine(Factory):
             line.transport.abortConnection()
             raise LedgerUnavailable(f"no answer from Redis in {self._timeout} s")
         raise LedgerUnavailable(f"Redis: {failure.getErrorMessage()}")
+
+    def _begun(self) -> None:
+        """Who asked while the first connection was being made waits no longer."""
+        beginning, self._beginning = self._beginning, None
+        if beginning is not None and beginning.active():
+            beginning.cancel()
+        early, self._early = self._early, []
+        for first in early:
+            first.callback(None)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """Speak to Redis; it is asked once it has let us in."""
@@ -183,6 +208,7 @@ class RedisLine(Factory):
         self._line = line
         self.up = True
         self._rejected = 0
+        self._begun()
         _log.info("connected to Redis")
         self._ready()
 

@@ -15,12 +15,13 @@ One that is not understood refuses the token: it may take away what we cannot te
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import field, frozen
 
 from apiproxy.core.errors import CallerExpired, CallerRefused, CallerUnknown
 from apiproxy.core.grant import Allowance, Grant
+from apiproxy.policy.ledger import Entry
 from apiproxy.policy.tokens import MAX_TOKEN, Narrowed, Verifier, digest
 
 MEASURES = ("tokens", "money", "runs")
@@ -207,3 +208,27 @@ def refuse_model(grant: Grant | None, model: str) -> CallerRefused | None:
     if grant is None or grant.allows(model):
         return None
     return CallerRefused("This caller may not use this model; see its list of models.")
+
+
+def entries(grant: Grant | None, amounts: Mapping[str, int]) -> list[Entry]:
+    """What a request sets aside on the accounts of its caller; for a claim of the ledger.
+
+    Args:
+        grant: of the exchange.
+        amounts: by measure, in the ledger's units.
+
+    Returns:
+        An entry for each account and measure, with the least cap that there is; none where
+        callers are not told apart.
+    """
+    if grant is None:
+        return []
+    caps: dict[tuple[str, str], int] = {}
+    for each in grant.allowances:
+        key = (each.account, each.measure)
+        caps[key] = min(each.cap, caps.get(key, each.cap))
+    return [
+        Entry(account, measure, amount, caps.get((account, measure)))
+        for account in grant.accounts
+        for measure, amount in amounts.items()
+    ]

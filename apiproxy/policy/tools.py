@@ -30,6 +30,7 @@ from attrs import frozen
 
 from apiproxy.core.errors import ProxyError, ToolRefused
 from apiproxy.core.exchange import Exchange
+from apiproxy.core.memo import Memo
 from apiproxy.core.values import Ask
 
 Verdict = Literal["allow", "report", "deny"]
@@ -345,6 +346,7 @@ class ToolPolicy:
         )
         self._denies = any(rule.verdict == "deny" for rule in self._rules)
         self._report = report
+        self._by_path = Memo(lambda key: inspect_request(*key.split(b" ", 1)))
 
     @property
     def quiet(self) -> bool:
@@ -382,7 +384,8 @@ class ToolPolicy:
 
     def check(self, exchange: Exchange, ask: Ask) -> ProxyError | None:
         """As a guard: judge what can be told from method and path, without the body."""
-        return self.decide(exchange, inspect_request(ask.method, ask.path))
+        uses = self._by_path[b"%b %b" % (ask.method, ask.path)]
+        return self.decide(exchange, uses) if uses else None
 
     def __repr__(self) -> str:
         return f"<ToolPolicy {', '.join(map(str, self._rules)) or 'reports all'}>"

@@ -53,13 +53,19 @@ class Access:
         """Make it of the settings' section ``access``; problems go to ``sources``."""
         path = section["callers_file"]
         data = sources.read(path, _ORIGIN) if path else None
+        callers = None if data is None else read_callers(data, sources.problems)
+        if any(one.models is not None or one.budgets for one in callers or ()):
+            # To go when the wire asks policy.callers.refuse_model and entries.
+            sources.warnings.append(
+                f"{_ORIGIN}: models and budgets are not enforced yet"
+            )
         return cls(
             hosts=section["hosts"],
             origins=section["origins"],
             endpoints=section["endpoints"],
             tools=section["tools"],
             callers_file=path,
-            callers=None if data is None else read_callers(data, sources.problems),
+            callers=callers,
         )
 
 

@@ -232,7 +232,7 @@ class Passage:
     @property
     def between_events(self) -> bool:
         """Whether the last byte that went out ended an event of a stream, or was no byte."""
-        if not self.exchange.bytes_down:
+        if self.ends_at_events and not self.exchange.bytes_down:
             return True
         reader = self._reader
         return self._tail.endswith(_EVENT_ENDS) or (

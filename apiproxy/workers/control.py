@@ -114,7 +114,7 @@ class FrontControl:
     def _sources(self, reread: Callable[[], Sequence[str]]) -> Sources:
         settings = self._settings
         return Sources(
-            run=settings().run_id,
+            run=lambda: settings().run_id,
             exchanges=self._exchanges,
             standings=self._standings,
             configured=lambda *key: settings().rules.budgets.cap(*key),

@@ -141,8 +141,8 @@ class Serve(Struct, tag=True):
 
     Attributes:
         origin: makes the settings.
-        ledger: folder of the ledger that all workers share, if the settings name no place
-            for one; empty for none.
+        ledger: folder of the ledger that all workers share, whatever the settings say;
+            empty if it is in none.
     """
 
     origin: Origin

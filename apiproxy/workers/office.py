@@ -59,13 +59,17 @@ class Office:
         self._drain = drain
         self._reread = reread
         self._folder = PrivateFolder()
+        self._ledger = ""
         self._questions = Questions(reactor)
         self._control: FrontControl | None = None
 
     @property
     def ledger(self) -> str:
-        """Folder of the workers' ledger; empty if the settings say where it is."""
-        return self._folder.path
+        """Folder of the ledger of all workers; empty if it is in none.
+
+        It is the one of the start, also for a worker that is replaced after a reload.
+        """
+        return self._ledger
 
     def open(self) -> None:
         """Make what there is to be made.
@@ -81,6 +85,8 @@ class Office:
             except OSError as error:
                 problem = f"there is no place for the workers' ledger: {error}"
                 raise ConfigurationError([problem]) from error
+        place = self._place(settings)
+        self._ledger = str(place.folder) if isinstance(place, InFolder) else ""
         if settings.control_socket is not None:
             try:
                 self._open_control(settings, settings.control_socket)

@@ -40,8 +40,7 @@ class Inherited:
         channel: for messages.
         inlet: for connections.
         shares: what all workers count together.
-        ledger: folder of the ledger that all workers share; empty if the settings say where
-            it is.
+        ledger: folder of the ledger that all workers share; empty if it is in none.
     """
 
     ledger = ""

@@ -108,7 +108,7 @@ def says(outcome: Outcome, text: str) -> bool:
     return _squeezed(text) in told(outcome)
 
 
-def _nothing(scene: Scene) -> None:
+def as_it_is(scene: Scene) -> None:
     """As it is."""
 
 
@@ -245,7 +245,7 @@ def one_socket(scene: Scene, outcome: Outcome) -> Problems:
 
 
 SCENARIOS = (
-    Scenario("plain turn", PROMPT, _nothing, answered, steady=True),
+    Scenario("plain turn", PROMPT, as_it_is, answered, steady=True),
     Scenario("tool call", TOOL_PROMPT, _uses_shell, used_shell, steady=True),
     Scenario("long answer", PROMPT, _long, answered, steady=True),
     Scenario("budget refused", TOOL_PROMPT, _refused, stopped, steady=True),
@@ -255,7 +255,7 @@ SCENARIOS = (
     Scenario(
         "two turns on one websocket",
         PROMPT,
-        _nothing,
+        as_it_is,
         one_socket,
         transports="^codex responses websocket",
         steady=True,
@@ -264,7 +264,7 @@ SCENARIOS = (
     Scenario(
         "websocket off",
         PROMPT,
-        _nothing,
+        as_it_is,
         no_socket,
         settings={"APIPROXY_WEBSOCKET": "off"},
         transports="websocket",

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version as python_version
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,17 @@ from tests.agents.mock import anthropic, openai
 from tests.agents.mock.faults import Cut
 from tests.agents.mock.model import Model
 from tests.agents.programs import Launch, version
-from tests.agents.scenarios import SPENT, Problems, always, busy, restart, spent, tail
-from tests.agents.scene import Meanwhile, Outcome, Scene
+from tests.agents.scenarios import (
+    SPENT,
+    Problems,
+    always,
+    as_it_is,
+    busy,
+    restart,
+    spent,
+    tail,
+)
+from tests.agents.scene import Meanwhile, Scene
 from tests.kit.line import IReactor
 from tests.kit.running import ROOT
 
@@ -209,8 +218,13 @@ class Part:
     name: str
     turn: str
     verdict: Verdict
-    stage: Callable[[Scene], None] = lambda scene: None
+    stage: Callable[[Scene], None] = as_it_is
     meanwhile: Meanwhile | None = None
+
+    @property
+    def usual(self) -> bool:
+        """Whether nothing goes wrong in it."""
+        return self.stage is as_it_is and self.meanwhile is None
 
 
 def parts(sdk: Sdk) -> Iterator[Part]:
@@ -290,17 +304,10 @@ async def play_sdk(
     rows = []
     try:
         await scene.start()
-        for part in parts(sdk):
-            if re.search(wanted, part.name):
-                scene.again()
-                part.stage(scene)
-                outcome = await scene.run(
-                    sdk.launch(part.turn, scene.url), part.meanwhile
-                )
-                rows.append(
-                    _row(sdk, part, _seen(scene, part, outcome), outcome.seconds)
-                )
-                tell(rows[-1])
+        for group in _groups([p for p in parts(sdk) if re.search(wanted, p.name)]):
+            for row in await _play(scene, sdk, group):
+                rows.append(row)
+                tell(row)
         if rows:
             await scene.settle()
             whole = Part("isolation and byte exactness", "", _equals(None))
@@ -311,10 +318,30 @@ async def play_sdk(
     return rows
 
 
-def _seen(scene: Scene, part: Part, outcome: Outcome) -> Problems:
-    if outcome.end.code:
-        return [f"exit code {outcome.end.code}: {tail(outcome)}"]
-    return part.verdict(scene, json.loads(outcome.end.out.splitlines()[-1]))
+def _groups(wanted: Sequence[Part]) -> list[Sequence[Part]]:
+    """Parts that share a process: those for which nothing goes wrong. A start takes time."""
+    usual = [part for part in wanted if part.usual]
+    other = [[part] for part in wanted if not part.usual]
+    return [usual, *other] if usual else [*other]
+
+
+async def _play(scene: Scene, sdk: Sdk, group: Sequence[Part]) -> list[Row]:
+    """Run a group; its time is shared alike."""
+    scene.again()
+    for part in group:
+        part.stage(scene)
+    turns = ",".join(part.turn for part in group)
+    outcome = await scene.run(sdk.launch(turns, scene.url), group[0].meanwhile)
+    told = outcome.end.out.splitlines()
+    seconds = outcome.seconds / len(group)
+    rows = []
+    for n, part in enumerate(group):
+        if n < len(told):
+            problems = part.verdict(scene, json.loads(told[n]))
+        else:
+            problems = [f"exit code {outcome.end.code}: {tail(outcome)}"]
+        rows.append(_row(sdk, part, problems, seconds))
+    return rows
 
 
 _GIVES_UP = "it does not retry unless it is told to"

@@ -1,6 +1,6 @@
-"""Run as a program: the ``google-genai`` SDK does one thing, and prints what it saw as JSON.
+"""Run as a program: the ``google-genai`` SDK does things, and prints what it saw as JSON.
 
-Arguments: the name of a function below, the base URL, and the key.
+Arguments: names of functions below, with commas between; the base URL; the key.
 """
 
 import asyncio
@@ -89,6 +89,7 @@ def twice(client: Client) -> Any:
 
 
 if __name__ == "__main__":
-    turn, url, key = sys.argv[1:]
-    options = types.HttpOptions(base_url=url)
-    print(json.dumps(globals()[turn](Client(api_key=key, http_options=options))))
+    turns, url, key = sys.argv[1:]
+    client = Client(api_key=key, http_options=types.HttpOptions(base_url=url))
+    for turn in turns.split(","):
+        print(json.dumps(globals()[turn](client)))

@@ -1,6 +1,6 @@
-"""Run as a program: the ``openai`` SDK does one thing, and prints what it saw as JSON.
+"""Run as a program: the ``openai`` SDK does things, and prints what it saw as JSON.
 
-Arguments: the name of a function below, the base URL, and the key.
+Arguments: names of functions below, with commas between; the base URL; the key.
 """
 
 import asyncio
@@ -176,6 +176,7 @@ def _raised(action: Callable[[], Any]) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    turn, url, key = sys.argv[1:]
+    turns, url, key = sys.argv[1:]
     with OpenAI(base_url=url, api_key=key, timeout=120) as client:
-        print(json.dumps(globals()[turn](client)))
+        for turn in turns.split(","):
+            print(json.dumps(globals()[turn](client)))

@@ -114,6 +114,7 @@ class Scene:
             "OPENAI_API_TARGET": "localhost",
             "APIPROXY_CA_FILE": str(authority().pem),
             "APIPROXY_VALIDATE_KEYS": "off",
+            "APIPROXY_ALLOWED_HOSTS": "a",
         }
         settings = Settings.read(
             environ, None, lambda path: Path(path).read_bytes(), lambda: "an-id"

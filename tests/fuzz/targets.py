@@ -149,7 +149,7 @@ def splice(data: bytes) -> None:
     """What is put into JSON leaves JSON, with all else as it was."""
     try:
         msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # bytes that are no UTF-8, too
         valid = False
     else:
         valid = True

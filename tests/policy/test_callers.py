@@ -7,7 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.errors import CallerExpired, CallerRefused, CallerUnknown
 from apiproxy.core.grant import Allowance, Grant
-from apiproxy.policy.callers import Caller, Callers, refuse_model
+from apiproxy.policy.callers import Caller, Callers, entries, refuse_model
+from apiproxy.policy.ledger import Entry
 from apiproxy.policy.tokens import Verifier, make, narrow
 
 TOKEN = make("openai", lambda count: bytes(range(1, count + 1)))
@@ -134,3 +135,24 @@ class ModelTests(SynchronousTestCase):
         self.assertIsInstance(refuse_model(grant, ""), CallerRefused)
         self.assertIsNone(refuse_model(None, "o4"))
         self.assertIsNone(refuse_model(Grant("ci"), ""))
+
+
+class EntryTests(SynchronousTestCase):
+    """What is set aside."""
+
+    def test_on_every_account_with_its_least_cap(self) -> None:
+        """The caller's and the narrowed token's, each in all measures."""
+        budgets = (("money", 100), ("runs", 9))
+        token = narrow(TOKEN, [b"b.money=7", b"b.money=5"])
+        grant = callers(budgets=budgets).admit([token], "a")
+        own = grant.accounts[1]
+        self.assertEqual(
+            entries(grant, {"money": 3, "tokens": 1}),
+            [
+                Entry("caller:ci", "money", 3, 100),
+                Entry("caller:ci", "tokens", 1),
+                Entry(own, "money", 3, 5),
+                Entry(own, "tokens", 1),
+            ],
+        )
+        self.assertEqual(entries(None, {"money": 3}), [])

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -116,7 +117,11 @@ class TogetherTests(test_process.ProcessCase):
 
     async def test_a_budget(self) -> None:
         """Forty at once overrun it by one response at most; each worker shows all of it."""
-        service = await self.service(AWF_MAX_EFFECTIVE_TOKENS="2000")
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        service = await self.service(
+            AWF_MAX_EFFECTIVE_TOKENS="2000", APIPROXY_USAGE_LOG_DIR=str(folder)
+        )
         gate = Gate()
         self.provider.on(CHAT, held(gate, answer_json(chat(100))))
         statuses: list[int] = []
@@ -137,6 +142,13 @@ class TogetherTests(test_process.ProcessCase):
             total = tokens["effective_tokens"]["total_effective_tokens"]
             self.assertEqual(total, 410 * statuses.count(200))
             self.assertLessEqual(total, 2000 + 410)
+        metrics = json.loads(await self.told(service, b"/metrics", b"*/*"))
+        counted = metrics["counters"]["responses_total:openai:metered"]
+        self.assertEqual(counted, statuses.count(200))
+        service.signal("TERM")
+        self.assertEqual(await service.ended(), 0)
+        lines = (folder / "token-usage.jsonl").read_text().splitlines()
+        self.assertEqual(len(lines), statuses.count(200))
 
     async def test_rates(self) -> None:
         """They hold over both, also when one is killed and replaced."""

@@ -1112,21 +1112,23 @@ class CutTests(BenchCase):
         self.assertEqual(bench.told[-1], "closed 200 effective_tokens_limit_exceeded")
 
     def test_stopped_between_two_events(self) -> None:
-        """The stream says so; in the middle of one it is cut off."""
+        """The stream says so; in the middle of one, at its end; or it is cut off."""
         short = b'data: {"choices":[{"index":0,"delta":{"content":"w"}}]}\n\n'
-        for size, state in ((len(short), "open"), (20, "aborted")):
+        for size in (len(short), 20):
             _, agent, line = self.scene()
             line.send(head("200 OK", _SSE, "Transfer-Encoding: chunked"))
-            piece = short[:size]
-            line.send(b"%x\r\n%b\r\n" % (len(piece), piece))
-            request = agent.channel.request
-            assert request is not None
-            assert isinstance(request.server, Relay)
-            request.server.stop(Stopped())
-            agent.bench.turn()
-            self.assertEqual(agent.state, state)
-            said = b"stopped_by_operator" in agent.received
-            self.assertEqual(said, state == "open")
+            for at, piece in enumerate((short[:size], short[size:] + b"!!!")):
+                if line.state == "open":
+                    line.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+                request = agent.channel.request
+                if at == 0:
+                    assert request is not None
+                    assert isinstance(request.server, Relay)
+                    request.server.stop(Stopped())
+                    agent.bench.turn()
+            self.assertIn(b"stopped_by_operator", agent.received)
+            self.assertNotIn(b"!!!", agent.received)
+            self.assertEqual((agent.state, line.state), ("open", "aborted"))
 
     def test_stopped_before_an_answer(self) -> None:
         """It is an ordinary error."""

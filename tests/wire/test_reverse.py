@@ -5,6 +5,8 @@ from twisted.web.proxy import ReverseProxyResource
 from apiproxy.core.errors import NotConfigured, Overloaded, ProxyError
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.values import Ask, Fields
+from apiproxy.policy.callers import Caller, Callers
+from apiproxy.policy.tokens import Verifier
 from apiproxy.providers.base import Provider
 from apiproxy.wire.reverse import ProviderResource
 from tests.kit.memory import Bench, BenchCase, a_provider, answer, get, post
@@ -179,3 +181,18 @@ class RefusalTests(BenchCase):
             self.assert_error(agent, 500, "internal_error")
             self.assertEqual(len(bench.complaints), 1)
             self.assertEqual(bench.census.live, 0)
+
+    def test_callers(self) -> None:
+        """Nobody without a token; who has one is named in the exchange."""
+        token = b"sk-" + b"t" * 48
+        caller = Caller(name="ci", verifiers=(Verifier.of(token),))
+        bench = Bench()
+        bench.site.route.callers = Callers([caller], bench.clock.seconds)
+        agent = bench.agent()
+        agent.send(get("/v1/models", "X-Api-Key: sk-other"))
+        self.assert_error(agent, 401, "caller_unknown")
+        self.assertEqual((bench.endpoint.lines, bench.story.exchanges), ([], []))
+        agent.send(get("/v1/models?key=" + token.decode()))
+        (exchange,) = bench.story.exchanges
+        self.assertEqual((exchange.caller, exchange.grant), ("ci", caller.grant()))
+        self.assertNotIn(token, bench.line().received)

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.interfaces import IProtocolFactory
 from zope.interface.verify import verifyObject
 
 from apiproxy.core.limits import Limits
 from apiproxy.core.values import Secret
 from apiproxy.credentials.static import StaticSource
+from apiproxy.policy.visitors import Visitors
 from apiproxy.providers.base import Credential
 from tests.kit.memory import (
     Bench,
@@ -74,6 +76,50 @@ class EndpointTests(BenchCase):
         )
         self.assertEqual(bench.refusals, ["internal_error"])
         agent.send(get())
+        self.assertEqual(len(bench.endpoint.lines), 1)
+
+
+class VisitorTests(BenchCase):
+    """Web pages are told from agents."""
+
+    HERE = IPv4Address("TCP", "127.0.0.1", 5)
+
+    def listener(self) -> Bench:
+        """One that one page may use."""
+        bench = Bench()
+        bench.site.route.visitors = Visitors(["a"], ["https://app.example"])
+        return bench
+
+    def test_pages_are_turned_away(self) -> None:
+        """Nothing leaves, and the connection is closed; an agent is served."""
+        for lines, code in (
+            (("Host: evil.example",), "host_refused"),
+            (("Origin: https://evil.example",), "origin_refused"),
+        ):
+            bench = self.listener()
+            agent = bench.agent(peer=self.HERE)
+            agent.send(get("/", *lines) * 2)
+            self.assert_error(agent, 403, code, closing=True)
+            self.assertEqual((bench.endpoint.lines, bench.refusals), ([], [code]))
+        bench = self.listener()
+        bench.agent(peer=self.HERE).send(get())
+        self.assertEqual(len(bench.endpoint.lines), 1)
+
+    def test_an_origin_that_may_is_passed_on(self) -> None:
+        """The provider may want to know it."""
+        bench = self.listener()
+        agent = bench.agent(peer=self.HERE)
+        agent.send(
+            get("/", "Origin: https://App.example", "Sec-Fetch-Site: cross-site")
+        )
+        self.assertIn(b"\r\nOrigin: https://App.example\r\n", bench.line().received)
+        self.assertNotIn(b"Fetch", bench.line().received)
+
+    def test_on_a_unix_socket_nobody_asks(self) -> None:
+        """No browser comes there, and clients put anything into Host."""
+        bench = self.listener()
+        agent = bench.agent(peer=UNIXAddress(b"/x"))
+        agent.send(get("/", "Host: api.openai.com", "Origin: https://evil.example"))
         self.assertEqual(len(bench.endpoint.lines), 1)
 
 

@@ -158,7 +158,7 @@ class FrontControlTests(SynchronousTestCase):
         assert isinstance(coverage, Deferred)
         self.assertEqual(self.successResultOf(coverage), {})
         self.assertEqual(sources.settings()["workers"], 1)
-        self.assertEqual((sources.run, sources.reload()), ("default", ["nonsense"]))
+        self.assertEqual((sources.run(), sources.reload()), ("default", ["nonsense"]))
         sources.drain()
         self.assertEqual(self.drained, 0)
         self.reactor.advance(1)

@@ -87,14 +87,16 @@ class OfficeTests(SynchronousTestCase):
         self.assertEqual(os.listdir(self.place), [])
 
     def test_no_ledger_of_its_own(self) -> None:
-        """Where they name one, and where nothing is counted."""
-        for chosen in (
-            settings(APIPROXY_STATE_DIR=str(self.place)),
-            settings(APIPROXY_METERING="off"),
+        """Where the settings name one, and where nothing is counted."""
+        there = str(self.place / "there")
+        for chosen, ledger in (
+            (settings(APIPROXY_STATE_DIR=there), there),
+            (settings(APIPROXY_LEDGER="redis://127.0.0.1"), ""),
+            (settings(APIPROXY_METERING="off"), ""),
         ):
             office = self.office(chosen)
             office.open()
-            self.assertEqual((office.ledger, os.listdir(self.place)), ("", []))
+            self.assertEqual((office.ledger, os.listdir(self.place)), (ledger, []))
             self.closed(office)
 
     def test_no_place_for_it(self) -> None:

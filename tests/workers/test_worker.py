@@ -289,7 +289,7 @@ class OperatorTests(WorkerCase):
 
 class LedgerTests(WorkerCase):
     def test_the_ledger_of_all(self) -> None:
-        """It is where the front says, unless the settings say something else."""
+        """It is where the front says."""
         ours, theirs = socket.socketpair()
         self.addCleanup(ours.close)
         self.addCleanup(theirs.close)

@@ -67,7 +67,7 @@ class Desk:
         """Everything."""
         sources = self._sources
         return {
-            "run": sources.run,
+            "run": sources.run(),
             "exchanges": await _known(sources.exchanges()),
             "budget": await self._budget(),
             "rate_limits": await _known(sources.rates()),
@@ -77,7 +77,7 @@ class Desk:
 
     async def budget(self) -> object:
         """How all accounts stand."""
-        return {"run": self._sources.run, "budget": await self._budget()}
+        return {"run": self._sources.run(), "budget": await self._budget()}
 
     async def change_budget(self, body: bytes, who: Who) -> object:
         """Put another cap in force.
@@ -85,7 +85,7 @@ class Desk:
         Raises:
             BadOrder: it makes no sense.
         """
-        order = read_budget(body, run=self._sources.run, now=self._now())
+        order = read_budget(body, run=self._sources.run(), now=self._now())
         await self._changing.acquire()
         try:
             cap = await self._cap(order)

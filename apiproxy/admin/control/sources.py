@@ -17,7 +17,7 @@ class Sources:
     """All of it.
 
     Attributes:
-        run: of the run that is counted here.
+        run: the run that is counted here.
         exchanges: what is under way.
         standings: what the ledger has, see ``Ledger.standings``.
         configured: the cap that is configured for an account and a measure; None for none.
@@ -30,7 +30,7 @@ class Sources:
         reload: reads the settings again, as SIGHUP does; tells what is wrong with them.
     """
 
-    run: str
+    run: Callable[[], str]
     exchanges: Callable[[], Later[Sequence[LiveExchange]]]
     standings: Callable[[], Later[list[Standing]]]
     configured: Callable[[str, str], int | None]

@@ -66,6 +66,12 @@ class Kept:
         self._hand_over().end(gap)
 
     @property
+    def can_end(self) -> bool:
+        """Whether an ending of ours may follow; never as long as it is kept."""
+        reader = self._reader
+        return reader is not None and reader.can_end
+
+    @property
     def running(self) -> Record | None:
         """The response, with what is known so far."""
         return self._hand_over().running

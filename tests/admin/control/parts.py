@@ -31,7 +31,7 @@ class Service:
         self.away = False
         self.problems: Sequence[str] = ()
         self.sources = Sources(
-            run="r1",
+            run=lambda: "r1",
             exchanges=lambda: [LiveExchange.of(self.exchange())],
             standings=lambda: self.known(list(self.standings)),
             configured=lambda account, measure: self.caps.get((account, measure)),

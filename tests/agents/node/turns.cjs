@@ -1,4 +1,5 @@
-// What the three programs beside this have in common: they do one thing, and print it as JSON.
+// What the three programs beside this have in common: they do one thing after the other,
+// and print what they saw, a line of JSON for each.
 const fs = require("fs");
 
 // Wait for the test to have done something in between: the same files as in the scenarios.
@@ -18,8 +19,9 @@ async function raised(action) {
 }
 
 async function run(turns, make) {
-  const [turn, url, key] = process.argv.slice(2);
-  console.log(JSON.stringify(await turns[turn](make(url, key))));
+  const [names, url, key] = process.argv.slice(2);
+  const client = make(url, key);
+  for (const name of names.split(",")) console.log(JSON.stringify(await turns[name](client)));
   process.exit(0); // sockets of a client may stay open
 }
 

@@ -1,0 +1,1 @@
+"""A differential grid: raw requests through apiproxy to real servers."""
