@@ -101,9 +101,9 @@ class VisitorTests(BenchCase):
             agent.send(get("/", *lines) * 2)
             self.assert_error(agent, 403, code, closing=True)
             self.assertEqual((bench.endpoint.lines, bench.refusals), ([], [code]))
-        bench = self.listener()
-        bench.agent(peer=self.HERE).send(get())
-        self.assertEqual(len(bench.endpoint.lines), 1)
+        other = self.listener()
+        other.agent(peer=self.HERE).send(get())
+        self.assertEqual(len(other.endpoint.lines), 1)
 
     def test_an_origin_that_may_is_passed_on(self) -> None:
         """The provider may want to know it."""
@@ -266,7 +266,7 @@ class DrainTests(BenchCase):
         bench.site.drain()
         bench.site.abort()
         bench.turn()
-        self.assertEqual((agent.state, bench.line().state), ("closed", "aborted"))
+        self.assertEqual((agent.state, bench.line().state), ("aborted", "aborted"))
         self.assertTrue(bench.site.quiet)
         self.assertEqual(bench.census.live, 0)
 
