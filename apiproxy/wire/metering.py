@@ -24,6 +24,7 @@ from apiproxy.core.memo import Memo
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Ask, first
 from apiproxy.policy.admission import Admission
+from apiproxy.policy.callers import refuse_model
 from apiproxy.policy.edits import Editor
 from apiproxy.policy.ledger import Claim, Ledger, LedgerUnavailable, Shortage
 from apiproxy.policy.rate import RateLimits
@@ -121,15 +122,18 @@ class Metering:
         self._holds = self._sees_requests or rates.enabled
         self.held = ReplayBudget(held)
 
-    @property
-    def gates(self) -> bool:
+    def gates(self, exchange: Exchange) -> bool:
         """Whether a rule has to see a request before any of it leaves."""
-        return self._sees_requests or self._accounts.capped
+        grant = exchange.grant
+        return (
+            self._sees_requests
+            or self._accounts.capped
+            or (grant is not None and grant.limited)
+        )
 
-    @property
-    def holds(self) -> bool:
+    def holds(self, exchange: Exchange) -> bool:
         """Whether a rule has to see a message on a socket before it goes on."""
-        return self._holds or self._accounts.capped
+        return self._holds or self.gates(exchange)
 
     # The way in.
 
@@ -238,7 +242,11 @@ class Metering:
         exchange.model = demand.model[:128]
         asks = demand.inference and exchange.transport == "websocket"
         refusal = self.rates.admit(exchange.provider) if asks else None
-        refusal = refusal or self._admission.check(demand, exchange.provider)
+        refusal = (
+            refusal
+            or self._admission.check(demand, exchange.provider)
+            or self._refuse_caller(exchange, demand)
+        )
         if refusal is not None:
             raise refusal
         passage = self.note(exchange, demand)
@@ -252,6 +260,18 @@ class Metering:
             raise
         passage.hold_to(claim, leave, watched=self.cuts)
         return passage
+
+    def _refuse_caller(self, exchange: Exchange, demand: Demand) -> ProxyError | None:
+        """Why this caller may not use the model, under any of the names it was given."""
+        if not demand.inference:
+            return None
+        grant, named = exchange.grant, demand.model
+        if demand.unreadable:
+            named = ""
+        refusal = refuse_model(grant, named)
+        if refusal is None and demand.other:
+            refusal = refuse_model(grant, demand.other)
+        return refusal
 
     async def _claim(self, exchange: Exchange, demand: Demand) -> Claim | None:
         """Set aside what a demand may cost; None if the ledger is away and that is fine."""
@@ -288,11 +308,13 @@ class Metering:
         call = self._calls[ask.path]
         return call is not None and call.shape in _SOCKETS
 
-    def follow(self, ask: Ask, done: Callable[[Record], None]) -> SocketCopy:
+    def follow(
+        self, exchange: Exchange, ask: Ask, done: Callable[[Record], None]
+    ) -> SocketCopy:
         """What reads the conversation on a socket."""
         query = ask.target.partition(b"?")[2]
         model = read_demand(ask.method, ask.path, query, None, ask.fields).model
-        return SocketCopy(done, model, closely=self.gates and self.cuts)
+        return SocketCopy(done, model, closely=self.gates(exchange) and self.cuts)
 
     def refusal_event(self, exchange: Exchange, error: ProxyError) -> bytes:
         """The message that refuses one of the agent's on a socket."""
