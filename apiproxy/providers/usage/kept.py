@@ -30,7 +30,6 @@ class Kept:
         whole: whether all that came is here, so that ``read`` can tell what is in it.
     """
 
-    can_end = False
     __slots__ = ("_demand", "_done", "_fields", "_held", "_reader", "whole")
 
     def __init__(
