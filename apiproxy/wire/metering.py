@@ -133,7 +133,12 @@ class Metering:
 
     def holds(self, exchange: Exchange) -> bool:
         """Whether a rule has to see a message on a socket before it goes on."""
-        return self._holds or self.gates(exchange)
+        grant = exchange.grant
+        return (
+            self._holds
+            or self._accounts.capped
+            or (grant is not None and grant.limited)
+        )
 
     # The way in.
 
