@@ -30,8 +30,9 @@ from apiproxy.policy.ledger import Claim, Ledger, LedgerUnavailable, Shortage
 from apiproxy.policy.rate import RateLimits
 from apiproxy.policy.rules import Rules
 from apiproxy.policy.steering import Shape as Edited, most_used
+from apiproxy.policy.tools import ToolPolicy, ToolUse, inspect
 from apiproxy.providers.calls import Call, read_call
-from apiproxy.providers.demand import read_demand
+from apiproxy.providers.demand import Unreadable, plain_body, read_demand
 from apiproxy.providers.endings import socket_refusal
 from apiproxy.providers.usage.socket import SocketCopy
 from apiproxy.wire.passage import Books, Passage
@@ -85,6 +86,7 @@ class Metering:
         rules: Rules,
         admission: Admission,
         editor: Editor,
+        tools: ToolPolicy,
         accounts: Accounts,
         rates: RateLimits,
         places: PlaceQueue,
@@ -100,6 +102,7 @@ class Metering:
             rules: what may pass.
             admission: decides by them.
             editor: edits what leaves.
+            tools: judges what the provider is asked to do by itself.
             accounts: where everything is written down.
             rates: how often each provider may be asked.
             places: how many are carried at once.
@@ -108,9 +111,10 @@ class Metering:
             held: bytes of bodies that may be held at once.
             open_without_ledger: whether requests pass while the ledger is away.
         """
-        self._sees_requests = rules.sees_requests or places.limited
+        self._sees_requests = rules.sees_requests or places.limited or tools.denies
         self._admission = admission
         self._editor = editor
+        self._tools = tools
         self._accounts = accounts
         self._places = places
         self._seconds = seconds
@@ -190,13 +194,35 @@ class Metering:
         """
         query = ask.target.partition(b"?")[2]
         demand = read_demand(ask.method, ask.path, query, body, ask.fields)
+        encoding = first(ask.fields, b"content-encoding") or b""
+        refusal = self.refuse_tools(exchange, body, encoding)
+        if refusal is not None:
+            raise refusal
         passage = await self.admit(exchange, demand)
         call = self._calls[ask.path]
         if call is not None:
             passage.shape = call.shape
-        if self._editor.active and first(ask.fields, b"content-encoding") is None:
+        if self._editor.active and not encoding:
             body = await self._with_changes(passage, body)
         return Entered(body, passage)
+
+    def refuse_tools(
+        self, exchange: Exchange, body: bytes, encoding: bytes = b""
+    ) -> ProxyError | None:
+        """Why the hosted tools that a body asks for may not be used.
+
+        Args:
+            exchange: it belongs to.
+            body: of a request, or a message on a socket.
+            encoding: of the body.
+        """
+        if self._tools.quiet or not body:
+            return None
+        try:
+            uses = inspect(plain_body(body, encoding))
+        except Unreadable:
+            uses = [ToolUse("unreadable")]
+        return self._tools.decide(exchange, uses) if uses else None
 
     async def _with_changes(self, passage: Passage, body: bytes) -> bytes:
         """The same as ``_edited``; nothing stays set aside if that comes to nothing."""

@@ -233,7 +233,11 @@ class Turns:
 
     def _judge(self, raw: bytes, message: Message) -> None:
         demand = self._demand(message)
-        if demand is None:
+        tools = self._metering.refuse_tools(self._exchange, message.payload or b"")
+        if tools is not None:
+            self._reader.refused()
+            self._refuse(tools)
+        elif demand is None:
             self._refuse(_unreadable(message.gap))
         elif demand.unreadable:
             self._reader.refused()
