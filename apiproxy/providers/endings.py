@@ -84,13 +84,30 @@ def socket_refusal(
 ) -> bytes:
     """The event that refuses a ``response.create``; the socket lives on.
 
+    It has the header that says whether to try again, as an answer would: Copilot looks for it.
+
     Args:
         error: why it is refused.
         request_id: ours.
         stream_id: the one that the message named.
         event_id: likewise; Realtime's clients find by it what was refused.
     """
-    return _told(error, request_id, stream_id, event_id)
+    inner = msgspec.json.decode(_OPENAI.render(error, request_id))["error"]
+    told: dict[str, Any] = {
+        "type": "error",
+        "status": error.status,
+        "error": inner,
+        "headers": {
+            "x-apiproxy-error": error.code,
+            "x-should-retry": str(error.retriable).lower(),
+        },
+    }
+    if stream_id:
+        told["stream_id"] = stream_id
+    if event_id:
+        told["event_id"] = request_id
+        inner["event_id"] = event_id
+    return msgspec.json.encode(told)
 
 
 def socket_ending(error: ProxyError, request_id: str, record: Record) -> list[bytes]:

@@ -23,6 +23,9 @@ TOOL_PROMPT = f"Please {MARK} and then say good morning."
 
 SPENT = "The budget of this run is spent: 3 of 3 runs; ask whoever set AWF_MAX_RUNS."
 
+_REFUSED = "max_runs_exceeded"
+"""The line in the log about each request beyond the budget of runs."""
+
 _MADE = "made-by-the-agent"
 _PIECES = tuple(f"line {n} of a long answer, which goes on. " for n in range(1, 1501))
 
@@ -168,6 +171,19 @@ def stopped(scene: Scene, outcome: Outcome) -> Problems:
     return problems
 
 
+def held_to_budget(scene: Scene, outcome: Outcome) -> Problems:
+    """One run was answered; what came then was refused by us, and nothing came after."""
+    problems = []
+    if not outcome.end.code:
+        problems.append("exit code 0 in spite of a refusal")
+    if not says(outcome, "Maximum LLM invocations exceeded"):
+        problems.append(f"our message was not printed: {tail(outcome)}")
+    refused = _logged(scene, _REFUSED)
+    if len(refused) != 1:
+        problems.append(f"{len(refused)} requests were refused")
+    return problems
+
+
 def _once_busy(scene: Scene) -> None:
     scene.mock.faults = [busy(scene.provider)]
 
@@ -249,6 +265,13 @@ SCENARIOS = (
     Scenario("tool call", TOOL_PROMPT, _uses_shell, used_shell, steady=True),
     Scenario("long answer", PROMPT, _long, answered, steady=True),
     Scenario("budget refused", TOOL_PROMPT, _refused, stopped, steady=True),
+    Scenario(
+        "budget of ours spent",
+        TOOL_PROMPT,
+        _uses_shell,
+        held_to_budget,
+        settings={"AWF_MAX_RUNS": "1"},
+    ),
     Scenario("429 then success", PROMPT, _once_busy, recovered),
     Scenario("cut in mid-stream", PROMPT, _once_cut, recovered),
     Scenario("restart between turns", TOOL_PROMPT, _waits, outlived, restart),
@@ -340,7 +363,9 @@ def unknown_keys(scene: Scene) -> Problems:
 
 
 def exactly(scene: Scene) -> Problems:
-    """What the provider received is what the agent had sent."""
+    """What the provider received is what the agent had sent, but for what we refused."""
+    if _logged(scene, _REFUSED):
+        return []
     agent: list[Sent] = []
     for tapped in scene.tap.lines:
         agent += read(bytes(tapped.up), b"HTTP/1.1 101 " in tapped.down)
