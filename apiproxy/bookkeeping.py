@@ -177,6 +177,7 @@ class Bookkeeping:
     def use(self, settings: Settings) -> None:
         """Go by other rules from now on; ledger and log stay where they are."""
         self._settings = settings
+        self._warnings.use(settings.rules.steering)
         admission = self._admission(settings.rules)
         self.accounts.use(admission, settings.run_id)
         self._places = self._place_queue(settings)

@@ -115,6 +115,18 @@ class LifeTests(BooksCase):
         await again.close()
         self.assertEqual(self.complaints, [])
 
+    async def test_a_reload_turns_warnings_on(self) -> None:
+        """Not only looking for where they would go."""
+        books = self.books(settings())
+        books.use(
+            settings(APIPROXY_ENABLE_TOKEN_STEERING="true", APIPROXY_MAX_AI_CREDITS="1")
+        )
+        assert books.metering is not None
+        body = b'{"model":"gpt-4o","instructions":"Be kind."}'
+        edited = books.metering._editor.edit("responses", body, stream=False, used=0.9)
+        self.assertIn(b"TOKEN WARNING", edited.body)
+        await books.close()
+
     async def test_nothing_is_metered(self) -> None:
         """Where that is switched off."""
         books = self.books(settings(APIPROXY_METERING="off"))
