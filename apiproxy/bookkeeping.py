@@ -6,7 +6,7 @@ in between and neither a database nor a thread survives that.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
@@ -25,6 +25,7 @@ from apiproxy.core.errors import PolicyRefusal, ProxyError, RateLimited
 from apiproxy.core.exchange import Complain, Exchange
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.metered import Metered
+from apiproxy.core.values import Secret
 from apiproxy.ledger.caps import Caps
 from apiproxy.ledger.memory import MemoryLedger
 from apiproxy.ledger.open import Nowhere, Place, Threads, open_ledger
@@ -183,9 +184,14 @@ class Bookkeeping:
         self._places = self._place_queue(settings)
         self.metering = self._metering(settings, admission)
         self._caps.look()
+        self.redact(settings.secrets)
         if self._usage_log is not None:
-            self._usage_log.redact(settings.secrets)
             self._usage_log.reopen()
+
+    def redact(self, secrets: Iterable[Secret]) -> None:
+        """Look for these values in every line of the usage log."""
+        if self._usage_log is not None:
+            self._usage_log.redact(secrets)
 
     def _metered(self, metered: Metered) -> None:
         """A response is over, and some milliseconds have passed."""
@@ -252,7 +258,7 @@ class Bookkeeping:
                 version=__version__,
                 now=time,
             )
-            self._usage_log.redact(settings.secrets)
+            self.redact(settings.secrets)
             self._usage_log.open()
 
     def flush(self) -> None:
