@@ -32,7 +32,7 @@ from apiproxy.ledger.open import Nowhere, Place, Threads, open_ledger
 from apiproxy.ledger.rules import Store
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.edits import Editor
-from apiproxy.policy.ledger import LedgerUnavailable, Standing
+from apiproxy.policy.ledger import NOT_METERED, LedgerUnavailable, Standing
 from apiproxy.policy.prices import CATALOGUE, Prices
 from apiproxy.policy.rate import SHORT, Figures, RateLimits
 from apiproxy.policy.rules import CREDIT, Rules
@@ -289,8 +289,11 @@ class Bookkeeping:
         """Put an operator's cap in force; see ``Ledger.set_cap``.
 
         Raises:
-            LedgerUnavailable: or failing with it; then nothing is changed.
+            LedgerUnavailable: or failing with it; then nothing is changed. So it is where
+                nothing is metered, and no cap would hold.
         """
+        if self.metering is None:
+            raise LedgerUnavailable(NOT_METERED)
         done = self._store.set_cap(account, measure, cap, until)
         if isinstance(done, Deferred):
             return done.addCallback(lambda _: self._caps.look())

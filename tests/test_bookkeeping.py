@@ -132,6 +132,8 @@ class LifeTests(BooksCase):
         books = self.books(settings(APIPROXY_METERING="off"))
         self.assertIsNone(books.metering)
         self.assertEqual(books.rate_limits(), {})
+        with self.assertRaises(LedgerUnavailable):
+            books.set_cap("run:r", "runs", 1, None)
         books.use(settings())
         self.assertIsNotNone(books.metering)
         self.assertEqual(books.rate_limits(), {})

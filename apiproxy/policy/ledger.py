@@ -101,6 +101,10 @@ class LedgerUnavailable(Exception):
     """The ledger cannot be reached or written; nothing was changed as far as is known."""
 
 
+NOT_METERED = "nothing is metered (APIPROXY_METERING), so no budget holds"
+"""Why there is no ledger in which a cap could be set."""
+
+
 class Ledger(Protocol):
     """Where it is all written down.
 
