@@ -332,9 +332,9 @@ class Bookkeeping:
 
 
 def maxima_of(rules: Rules) -> Maxima:
-    """What is configured, in the units in which it is shown."""
+    """What is configured and in force, in the units in which it is shown."""
     budgets = rules.budgets
-    money, tokens = budgets.ai_credits, budgets.tokens
+    money, tokens = rules.cap("run:", "money"), budgets.tokens
     return Maxima(
         ai_credits=None if money is None else money / CREDIT,
         effective_tokens=None if tokens is None else tokens / 1000,

@@ -208,6 +208,12 @@ class PlaceTests(BooksCase):
         maxima = maxima_of(chosen.rules)
         self.assertEqual((maxima.ai_credits, maxima.effective_tokens), (2.5, 7))
 
+    def test_the_hard_cap_is_shown_where_it_is_the_one_that_holds(self) -> None:
+        """Or more would be said to remain than there is."""
+        maxima = maxima_of(settings(AWF_MAX_AI_CREDITS="20000").rules)
+        self.assertEqual(maxima.ai_credits, 10_000)
+        self.assertEqual(maxima_of(settings(AWF_MAX_RUNS="1").rules).ai_credits, 10_000)
+
     def test_figures_that_processes_share(self) -> None:
         """Each writes its own part of them, and all count."""
         chosen = settings(AWF_RATE_LIMIT_ENABLED="1", AWF_RATE_LIMIT_RPM="2")
