@@ -216,29 +216,32 @@ class Accounts:
     def _note(self, noted: tuple[Passage, Record | Kept]) -> None:
         """Read it if need be, price it, and add it up for the ledger."""
         passage, told = noted
-        record = told.read() if isinstance(told, Kept) else told
-        if self._summing is None:
-            self._admission.look_again()
-            self._summing = self._clock.callLater(_SUM_SECONDS, self._write_sums)
-        exchange, demand = passage.exchange, passage.demand
-        succeeded = record.state != "failed"
-        settled = self._admission.costs(
-            record, demand, exchange.provider, succeeded=succeeded
-        )
-        key = exchange.provider, demand.model, exchange.caller
-        sum = self._sums.get(key)
-        if sum is None:
-            sum = self._sums[key] = _Sum()
-        sum.tokens += settled.tokens
-        if settled.bill is not None:
-            sum.money += settled.bill.total
-        if succeeded:
-            sum.runs += 1
-        if settled.missed:
-            self._missed.extend(settled.missed)
-        for account, measure in settled.clears:
-            self._write(partial(self.ledger.clear, account, measure))
-        self._tell(self._metered(passage, record, settled))
+        try:
+            record = told.read() if isinstance(told, Kept) else told
+            if self._summing is None:
+                self._admission.look_again()
+                self._summing = self._clock.callLater(_SUM_SECONDS, self._write_sums)
+            exchange, demand = passage.exchange, passage.demand
+            succeeded = record.state != "failed"
+            settled = self._admission.costs(
+                record, demand, exchange.provider, succeeded=succeeded
+            )
+            key = exchange.provider, demand.model, exchange.caller
+            sum = self._sums.get(key)
+            if sum is None:
+                sum = self._sums[key] = _Sum()
+            sum.tokens += settled.tokens
+            if settled.bill is not None:
+                sum.money += settled.bill.total
+            if succeeded:
+                sum.runs += 1
+            if settled.missed:
+                self._missed.extend(settled.missed)
+            for account, measure in settled.clears:
+                self._write(partial(self.ledger.clear, account, measure))
+            self._tell(self._metered(passage, record, settled))
+        except Exception as error:  # or all that were noted with it were lost
+            self._complain("a response could not be counted", error)
 
     def _write_sums(self) -> None:
         if self._summing is not None and self._summing.active():

@@ -6,7 +6,7 @@ in between and neither a database nor a thread survives that.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
@@ -25,13 +25,14 @@ from apiproxy.core.errors import PolicyRefusal, ProxyError, RateLimited
 from apiproxy.core.exchange import Complain, Exchange
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.metered import Metered
+from apiproxy.core.values import Secret
 from apiproxy.ledger.caps import Caps
 from apiproxy.ledger.memory import MemoryLedger
 from apiproxy.ledger.open import Nowhere, Place, Threads, open_ledger
 from apiproxy.ledger.rules import Store
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.edits import Editor
-from apiproxy.policy.ledger import LedgerUnavailable, Standing
+from apiproxy.policy.ledger import NOT_METERED, LedgerUnavailable, Standing
 from apiproxy.policy.prices import CATALOGUE, Prices
 from apiproxy.policy.rate import SHORT, Figures, RateLimits
 from apiproxy.policy.rules import CREDIT, Rules
@@ -181,15 +182,21 @@ class Bookkeeping:
     def use(self, settings: Settings) -> None:
         """Go by other rules from now on; ledger and log stay where they are."""
         self._settings = settings
+        self._warnings.use(settings.rules.steering)
         admission = self._admission(settings.rules)
         self.accounts.use(admission, settings.run_id)
         self._places = self._place_queue(settings)
         self.tools = ToolPolicy(settings.access.tools, self._tool_used)
         self.metering = self._metering(settings, admission)
         self._caps.look()
+        self.redact(settings.secrets)
         if self._usage_log is not None:
-            self._usage_log.redact(settings.secrets)
             self._usage_log.reopen()
+
+    def redact(self, secrets: Iterable[Secret]) -> None:
+        """Look for these values in every line of the usage log."""
+        if self._usage_log is not None:
+            self._usage_log.redact(secrets)
 
     def _tool_used(self, exchange: Exchange, use: ToolUse) -> None:
         """A request asks for a hosted tool, which policy lets pass and wants to be known."""
@@ -267,7 +274,7 @@ class Bookkeeping:
                 version=__version__,
                 now=time,
             )
-            self._usage_log.redact(settings.secrets)
+            self.redact(settings.secrets)
             self._usage_log.open()
 
     def flush(self) -> None:
@@ -298,8 +305,11 @@ class Bookkeeping:
         """Put an operator's cap in force; see ``Ledger.set_cap``.
 
         Raises:
-            LedgerUnavailable: or failing with it; then nothing is changed.
+            LedgerUnavailable: or failing with it; then nothing is changed. So it is where
+                nothing is metered, and no cap would hold.
         """
+        if self.metering is None:
+            raise LedgerUnavailable(NOT_METERED)
         done = self._store.set_cap(account, measure, cap, until)
         if isinstance(done, Deferred):
             return done.addCallback(lambda _: self._caps.look())
@@ -338,9 +348,9 @@ class Bookkeeping:
 
 
 def maxima_of(rules: Rules) -> Maxima:
-    """What is configured, in the units in which it is shown."""
+    """What is configured and in force, in the units in which it is shown."""
     budgets = rules.budgets
-    money, tokens = budgets.ai_credits, budgets.tokens
+    money, tokens = rules.cap("run:", "money"), budgets.tokens
     return Maxima(
         ai_credits=None if money is None else money / CREDIT,
         effective_tokens=None if tokens is None else tokens / 1000,

@@ -42,7 +42,7 @@ def sources(
         run=lambda: settings().run_id,
         exchanges=roster.shown,
         standings=books.standings,
-        configured=lambda *key: settings().rules.budgets.cap(*key),
+        configured=lambda *key: settings().rules.cap(*key),
         set_cap=books.set_cap,
         rates=books.rate_limits,
         coverage=lambda: report().coverage(),

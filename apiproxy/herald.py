@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from attrs import evolve
+
 from apiproxy import __version__
 from apiproxy.config import Settings
 from apiproxy.providers.base import Provider
@@ -50,8 +52,8 @@ class Herald:
         for name in needing_restart(old, new):
             message = "its listener changes only by a restart"
             self._log.log("warning", "reload", provider=name, message=message)
-        if new.workers != old.workers:
-            message = "the number of workers changes only by a restart"
+        for what in _opened_at_start(old, new):
+            message = f"{what} changes only by a restart"
             self._log.log("warning", "reload", message=message)
         self._warn("reload", new)
         self._log.log("info", "reload", message="settings are in force")
@@ -99,6 +101,42 @@ def needing_restart(old: Settings, new: Settings) -> Iterator[str]:
         moved = name in known and _place(known[name]) != _place(provider)
         if moved or name not in known or new.bind != old.bind:
             yield name
+
+
+def as_started(old: Settings, new: Settings) -> Settings:
+    """The new settings, but for what is opened or decided once, at the start.
+
+    Args:
+        old: settings in force.
+        new: settings to come; providers are as they say.
+    """
+    return evolve(
+        new,
+        bind=old.bind,
+        workers=old.workers,
+        state_dir=old.state_dir,
+        ledger=old.ledger,
+        usage_log_dir=old.usage_log_dir,
+        usage_log_bytes=old.usage_log_bytes,
+        usage_log_files=old.usage_log_files,
+        control_socket=old.control_socket,
+    )
+
+
+def _opened_at_start(old: Settings, new: Settings) -> Iterator[str]:
+    """What of the new settings a service that runs cannot take, but for listeners."""
+    if new.workers != old.workers:
+        yield "the number of workers"
+    if new.ledger_place != old.ledger_place:
+        yield "the place of the ledger"
+    if _usage_log(new) != _usage_log(old):
+        yield "the usage log"
+    if new.control_socket != old.control_socket:
+        yield "the control socket"
+
+
+def _usage_log(settings: Settings) -> tuple[str | None, int, int]:
+    return settings.usage_log_dir, settings.usage_log_bytes, settings.usage_log_files
 
 
 def _place(provider: Provider) -> tuple[int | None, str | None]:

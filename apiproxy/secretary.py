@@ -7,6 +7,7 @@ from random import SystemRandom
 from typing import cast
 
 from apiproxy.config import Settings
+from apiproxy.core.values import Secret
 from apiproxy.credentials.command import CommandSource, ICommandReactor
 from apiproxy.providers.base import Credential, Provider
 from apiproxy.telemetry.lines import LineLog
@@ -19,23 +20,27 @@ class Secretary:
         sources: those that are asked.
     """
 
-    def __init__(self, log: LineLog, reactor: object) -> None:
+    def __init__(
+        self, log: LineLog, reactor: object, redact: Callable[[list[Secret]], None]
+    ) -> None:
         """Ask nobody yet.
 
         Args:
-            log: has new secrets kept out of it.
+            log: told of what comes of it.
             reactor: starts programs.
+            redact: keeps all secrets there are out of whatever is written.
         """
         self.sources: tuple[CommandSource, ...] = ()
         self._log = log
         self._reactor = reactor
+        self._redact = redact
         self._secrets: Callable[[], None] = lambda: None
 
     def serve(self, settings: Settings) -> None:
         """Ask the programs of these settings from now on, and no others."""
         before = self.sources
         self.sources = tuple(sources(settings.providers))
-        self._secrets = lambda: self._log.redact(settings.secrets)
+        self._secrets = lambda: self._redact(settings.secrets)
         for source in self.sources:
             if any(one is source for one in before):
                 continue

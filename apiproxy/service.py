@@ -27,7 +27,8 @@ from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Census, Crowd, Guard, Observers
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.roster import Roster
-from apiproxy.herald import Herald
+from apiproxy.core.values import Secret
+from apiproxy.herald import Herald, as_started
 from apiproxy.keycheck import KeyCheck
 from apiproxy.listening import AnyFactory, Listening, PortTaken
 from apiproxy.policy.callers import Callers
@@ -145,7 +146,7 @@ class Proxy(Service):
         self._watch = Watch(reactor, seconds, tick)
         self._handshakes = Handshakes(reactor)
         self._peers = Peers()
-        self._secretary = Secretary(log, reactor)
+        self._secretary = Secretary(log, reactor, self._redact)
         self._drain: Drain | None = None
         self.drained_in_order = False
         self._hurried = False
@@ -179,6 +180,10 @@ class Proxy(Service):
             complain=complain,
             common=common,
         )
+
+    def _redact(self, secrets: list[Secret]) -> None:
+        self._log.redact(secrets)
+        self._books.redact(secrets)
 
     def _keycheck(self, settings: Settings, ways: Ways) -> KeyCheck:
         control = Control(self._reactor, ways, settings.proxy_for)
@@ -433,9 +438,7 @@ class Proxy(Service):
             self._replace(site, route)
         providers = tuple(site.route.provider for site in self.sites.values())
         before = self.settings
-        self.settings = evolve(
-            settings, bind=before.bind, workers=before.workers, providers=providers
-        )
+        self.settings = evolve(as_started(before, settings), providers=providers)
         self.keycheck.stop()
         self.keycheck = self._keycheck(settings, ways)
         shared = self._shared()

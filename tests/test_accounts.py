@@ -77,6 +77,16 @@ class WritingTests(AccountsCase):
         self.assertEqual(self.tokens(desk), (90, 0))
         self.assertEqual(self.clock.calls, [])
 
+    def test_what_cannot_be_read(self) -> None:
+        """Is a bug of ours, and no reason to lose what was noted with it."""
+        desk = self.desk()
+        for number in range(3):
+            passage = self.passage(desk, claims=False)
+            passage.record(record() if number != 1 else None)  # type: ignore[arg-type]
+        desk.accounts.flush()
+        self.assertEqual(self.tokens(desk), (60, 0))
+        self.assertEqual(desk.complaints, ["a response could not be counted"])
+
     def test_a_price_nobody_knows(self) -> None:
         """Is not told."""
         desk = self.desk()

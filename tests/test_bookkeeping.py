@@ -115,11 +115,25 @@ class LifeTests(BooksCase):
         await again.close()
         self.assertEqual(self.complaints, [])
 
+    async def test_a_reload_turns_warnings_on(self) -> None:
+        """Not only looking for where they would go."""
+        books = self.books(settings())
+        books.use(
+            settings(APIPROXY_ENABLE_TOKEN_STEERING="true", APIPROXY_MAX_AI_CREDITS="1")
+        )
+        assert books.metering is not None
+        body = b'{"model":"gpt-4o","instructions":"Be kind."}'
+        edited = books.metering._editor.edit("responses", body, stream=False, used=0.9)
+        self.assertIn(b"TOKEN WARNING", edited.body)
+        await books.close()
+
     async def test_nothing_is_metered(self) -> None:
         """Where that is switched off."""
         books = self.books(settings(APIPROXY_METERING="off"))
         self.assertIsNone(books.metering)
         self.assertEqual(books.rate_limits(), {})
+        with self.assertRaises(LedgerUnavailable):
+            books.set_cap("run:r", "runs", 1, None)
         books.use(settings())
         self.assertIsNotNone(books.metering)
         self.assertEqual(books.rate_limits(), {})
@@ -193,6 +207,12 @@ class PlaceTests(BooksCase):
         chosen = settings(AWF_MAX_AI_CREDITS="2.5", AWF_MAX_EFFECTIVE_TOKENS="7")
         maxima = maxima_of(chosen.rules)
         self.assertEqual((maxima.ai_credits, maxima.effective_tokens), (2.5, 7))
+
+    def test_the_hard_cap_is_shown_where_it_is_the_one_that_holds(self) -> None:
+        """Or more would be said to remain than there is."""
+        maxima = maxima_of(settings(AWF_MAX_AI_CREDITS="20000").rules)
+        self.assertEqual(maxima.ai_credits, 10_000)
+        self.assertEqual(maxima_of(settings(AWF_MAX_RUNS="1").rules).ai_credits, 10_000)
 
     def test_figures_that_processes_share(self) -> None:
         """Each writes its own part of them, and all count."""

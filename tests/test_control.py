@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 
 from apiproxy.admin.control.sources import Sources
 from apiproxy.config import ConfigurationError
+from apiproxy.core.exchange import Exchange
 from apiproxy.core.stopping import StopOrder
 from apiproxy.listening import PortTaken
 from apiproxy.policy.ledger import LedgerUnavailable, Standing
@@ -46,12 +47,13 @@ class ControlTests(ProxyCase):
         proxy, sources = self.controlled()
         metering = proxy.sites["openai"].route.metering
         assert metering is not None
-        self.assertFalse(metering.gates)
+        exchange = Exchange("q1", "openai", "POST", "/v1/responses", seconds=float)
+        self.assertFalse(metering.gates(exchange))
         sources.set_cap("run:default", "runs", 7, None)
-        self.assertTrue(metering.gates)
+        self.assertTrue(metering.gates(exchange))
         self.assertEqual(sources.standings(), [Standing("run:default", "runs", cap=7)])
         sources.set_cap("run:default", "runs", None, None)
-        self.assertFalse(metering.gates)
+        self.assertFalse(metering.gates(exchange))
         self.assertIsNone(sources.configured("run:default", "runs"))
 
     def test_caps_on_a_ledger_that_answers_later(self) -> None:

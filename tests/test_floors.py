@@ -1,9 +1,11 @@
 """The floors of the house: what may be imported where, and that all of it is tested."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -122,6 +124,33 @@ class ImportTests(SynchronousTestCase):
             if "twisted.internet.reactor" in imports(path)
         ]
         self.assertEqual(found, ["tap.py"])
+
+
+class PictureTests(SynchronousTestCase):
+    """The picture of the house in ``docs/design.md``."""
+
+    def test_it_is_what_is_checked(self) -> None:
+        """Floor by floor, with the rooms on each."""
+        page = (TESTS.parent / "docs" / "design.md").read_text(encoding="utf-8")
+        picture = page.split("```")[1].splitlines()
+        drawn = [set(re.findall(r"(\w+)(?:\.py|/)", line)) for line in picture]
+        setup = ConfigParser()
+        setup.read(TESTS.parent / "setup.cfg")
+        layers = setup["importlinter:contract:floors"]["layers"].split("\n")
+        checked = [set(re.findall(r"apiproxy\.(\w+)", layer)) for layer in layers]
+        self.assertEqual(list(filter(None, drawn)), list(filter(None, checked)))
+
+    def test_nothing_is_missing(self) -> None:
+        """Every module and folder of the package has its floor."""
+        setup = (TESTS.parent / "setup.cfg").read_text(encoding="utf-8")
+        rooms = {
+            path.stem
+            for path in PACKAGE.iterdir()
+            if not path.name.startswith("__")
+            and (path.is_dir() or path.suffix == ".py")
+        }
+        floors = setup.partition("[importlinter:contract:floors]")[2]
+        self.assertEqual(rooms - set(re.findall(r"apiproxy\.(\w+)", floors)), set())
 
 
 class FileTests(SynchronousTestCase):

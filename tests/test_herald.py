@@ -6,7 +6,7 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.herald import Herald, needing_restart
+from apiproxy.herald import Herald, as_started, needing_restart
 from apiproxy.telemetry.lines import LineLog
 from tests.test_service import settings
 
@@ -42,6 +42,26 @@ class HeraldTests(SynchronousTestCase):
         self.herald.reloaded(settings(), settings(APIPROXY_WORKERS="4"))
         self.assertIn("number of workers", self.said()[0]["message"])
         self.assertEqual(self.said()[-1]["message"], "settings are in force")
+
+    def test_what_was_opened_at_the_start(self) -> None:
+        """Stays as it was, and that is said; it is not what is in force by now."""
+        began = settings(APIPROXY_LEDGER="redis://:secret-1@h/0")
+        new = settings(
+            APIPROXY_LEDGER="redis://:secret-2@h/0",
+            APIPROXY_USAGE_LOG_FILES="9",
+            APIPROXY_CONTROL_SOCKET="/x",
+        )
+        self.herald.reloaded(began, new)
+        told = [line["message"] for line in self.said() if line["level"] == "warning"]
+        for what in ("place of the ledger", "usage log", "control socket"):
+            self.assertIn(f"the {what} changes only by a restart", told)
+        self.assertNotIn(b"secret-", b"".join(self.lines))
+        kept = as_started(began, new)
+        self.assertEqual(kept.ledger_place, began.ledger_place)
+        self.assertIsNone(kept.control_socket)
+        self.lines.clear()
+        self.herald.reloaded(began, began)
+        self.assertNotIn(b"by a restart", b"".join(self.lines))
 
     def test_the_end(self) -> None:
         """How much was under way, and what became of it."""

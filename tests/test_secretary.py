@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from apiproxy.config import collect
@@ -33,6 +34,29 @@ class SecretaryTests(PitfallCase):
         proxy.proxy.reload(proxy.settings)
         self.assertEqual(proxy.proxy._secretary.sources, before)
         self.assertNotIn(b"From-A-Program", b"".join(proxy.raw))
+
+    async def test_a_key_from_a_program_is_in_no_usage_log(self) -> None:
+        """Not even if an agent that knows it calls its model so."""
+        key, folder = "sk-From-A-Program-Q7x", Path(self.mktemp()).absolute()
+        proxy = await self.put_up(
+            {
+                "OPENAI_API_KEY": "",
+                "OPENAI_API_KEY_COMMAND": f"/bin/echo '{json.dumps({'value': key})}'",
+                "APIPROXY_USAGE_LOG_DIR": str(folder),
+                "APIPROXY_MAX_RUNS": "9",
+            }
+        )
+        await self.until(lambda: proxy.events("credential_fetched"))
+        await self.answered(
+            WAYS[0],
+            target=b"/v1/chat/completions",
+            method=b"POST",
+            body=json.dumps({"model": key, "usage": {"prompt_tokens": 1}}).encode(),
+        )
+        log = folder / "token-usage.jsonl"
+        await self.until(lambda: log.exists() and log.stat().st_size > 0)
+        (line,) = log.read_text().splitlines()
+        self.assertEqual(json.loads(line)["model"], "‹secret›")
 
     async def test_a_program_that_fails(self) -> None:
         """503 until it works; the log says what is wrong, not what it printed."""

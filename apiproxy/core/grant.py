@@ -58,7 +58,7 @@ class Grant(Struct, frozen=True):
         )
 
 
-class Admission(Protocol):
+class Gate(Protocol):
     """Lets callers in."""
 
     def admit(self, presented: Sequence[bytes], provider: str) -> Grant:

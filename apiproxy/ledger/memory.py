@@ -84,7 +84,8 @@ class MemoryLedger:
     def reaches(self, entries: Sequence[Entry]) -> Shortage | None:
         """Tell the first cap that is overrun by what is spent and these amounts."""
         now = self._now()
-        found = (reached(one, self._standing(one, now)) for one in fitting(entries))
+        placed = [self._placed(entry, now) for entry in fitting(entries)]
+        found = (reached(one, self._standing(one, now)) for one in placed)
         return next(filter(None, found), None)
 
     def settle(self, id: str, spent: Sequence[Entry]) -> None:

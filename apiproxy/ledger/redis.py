@@ -7,7 +7,8 @@ connection, and it is for the caller to go on or not.
 What failed may have been done all the same. So what must not be lost or left over is *owed*: a
 claim whose reservation failed is released, and a claim whose settling failed is settled, as
 soon as Redis is back. To do that twice changes nothing, because Redis remembers which claims
-are over. ``add`` settles a claim that nobody has made, so it is owed as well.
+are over. ``add`` settles a claim that nobody has made, so it is owed as well; and so is the
+end of a streak, or a cap on misses in a row would refuse for what had long got well again.
 
 Each process that uses the ledger has a lease, which it renews. When one has ended, whoever
 notices first presumes that the claims of that process have cost what was set aside. Should
@@ -19,6 +20,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 from attrs import frozen
+from msgspec import structs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import LoopingCall
@@ -133,14 +135,14 @@ class RedisLedger:
 
     @property
     def owed(self) -> int:
-        """Claims of which Redis must still be told that they are over."""
+        """Claims and streaks of which Redis must still be told that they are over."""
         return len(self._owed)
 
     def reserve(self, claim: Claim) -> Deferred[Shortage | None]:
         """Set aside what the claim says, or nothing and tell what is short."""
         entries = fitting(claim.entries)
         asked = self._run(self._scripts.reserve, claim.id, *_words(entries))
-        owed = asked.addErrback(self._owe, claim.id, self._scripts.release, ())
+        owed = asked.addErrback(self._owe, claim.id, self._scripts.release, (claim.id,))
         return owed.addCallback(_told, entries)
 
     def extend(self, id: str, entries: Sequence[Entry]) -> Deferred[Shortage | None]:
@@ -153,7 +155,7 @@ class RedisLedger:
         """Tell the first cap that is overrun by what is spent and these amounts."""
         wanted = fitting(entries)
         asked = self._run(self._scripts.reaches, *_words(wanted))
-        return asked.addCallback(_told, wanted)
+        return asked.addCallback(_told, wanted).addCallback(_as_spent)
 
     def settle(self, id: str, spent: Sequence[Entry]) -> Deferred[None]:
         """Write down what was spent and give back what was set aside; once.
@@ -161,8 +163,8 @@ class RedisLedger:
         Errors:
             LedgerUnavailable: not now. It is done when Redis is back.
         """
-        words = _words(fitting(spent))
-        asked = self._run(self._scripts.settle, id, *words)
+        words = (id, *_words(fitting(spent)))
+        asked = self._run(self._scripts.settle, *words)
         owed = asked.addErrback(self._owe, id, self._scripts.settle, words)
         return owed.addCallback(_nothing)
 
@@ -173,7 +175,7 @@ class RedisLedger:
             LedgerUnavailable: not now. It is done when Redis is back.
         """
         asked = self._run(self._scripts.release, id)
-        owed = asked.addErrback(self._owe, id, self._scripts.release, ())
+        owed = asked.addErrback(self._owe, id, self._scripts.release, (id,))
         return owed.addCallback(_nothing)
 
     def add(self, entries: Sequence[Entry]) -> Deferred[None]:
@@ -185,9 +187,17 @@ class RedisLedger:
         return self.settle(self._new_id(), entries)
 
     def clear(self, account: str, measure: str) -> Deferred[None]:
-        """Spent is zero again: a streak has ended."""
+        """Spent is zero again: a streak has ended.
+
+        Errors:
+            LedgerUnavailable: not now. It is done when Redis is back.
+        """
         asked = self._run(self._scripts.clear, measure, account)
-        return asked.addCallback(_nothing)
+        # No id of a claim has a space in it.
+        owed = asked.addErrback(
+            self._owe, f"{measure} {account}", self._scripts.clear, (measure, account)
+        )
+        return owed.addCallback(_nothing)
 
     def set_cap(
         self, account: str, measure: str, cap: int | None, until: float | None = None
@@ -244,26 +254,26 @@ class RedisLedger:
         return failure
 
     def _owe(
-        self, failure: Failure, id: str, script: Script, words: tuple[_Word, ...]
+        self, failure: Failure, name: str, script: Script, words: tuple[_Word, ...]
     ) -> Failure:
-        if id not in self._owed and len(self._owed) >= _MOST_OWED:
-            _log.error("too much is owed to Redis, claim {id} is lost", id=id)
+        if name not in self._owed and len(self._owed) >= _MOST_OWED:
+            _log.error("too much is owed to Redis, {name} is lost", name=name)
         else:
-            self._owed[id] = script, words
+            self._owed[name] = script, words
         return failure
 
     async def _pay(self) -> None:
         refused = None
-        for id, debt in list(self._owed.items()):
+        for name, debt in list(self._owed.items()):
             try:
-                await self._run(debt[0], id, *debt[1])
+                await self._run(debt[0], *debt[1])
             except LedgerUnavailable as error:
                 refused = error
                 if not self._line.up:
                     break
             else:
-                if self._owed.get(id) is debt:
-                    del self._owed[id]
+                if self._owed.get(name) is debt:
+                    del self._owed[name]
         if refused is not None:
             raise refused
 
@@ -304,6 +314,14 @@ def _told(answer: int | bytes, entries: Sequence[Entry]) -> Shortage | None:
     measure, account = row.split(" ", 1)
     entry = Entry(account, measure, entries[number - 1].amount, cap)
     return Shortage(entry, _standing(row, spent, reserved, operators, until))
+
+
+def _as_spent(shortage: Shortage | None) -> Shortage | None:
+    """The same as if its amount was spent."""
+    if shortage is None:
+        return None
+    spent = shortage.standing.spent + shortage.entry.amount
+    return Shortage(shortage.entry, structs.replace(shortage.standing, spent=spent))
 
 
 def _sorted(answer: bytes) -> list[Standing]:

@@ -101,6 +101,10 @@ class LedgerUnavailable(Exception):
     """The ledger cannot be reached or written; nothing was changed as far as is known."""
 
 
+NOT_METERED = "nothing is metered (APIPROXY_METERING), so no budget holds"
+"""Why there is no ledger in which a cap could be set."""
+
+
 class Ledger(Protocol):
     """Where it is all written down.
 
@@ -117,9 +121,10 @@ class Ledger(Protocol):
         """Set more aside for a claim under way, in any case; tell the first cap crossed."""
 
     def reaches(self, entries: Sequence[Entry]) -> Later[Shortage | None]:
-        """Tell the first cap that is reached by what is spent and these amounts together.
+        """Tell the first cap that is overrun by what is spent and these amounts together.
 
-        Nothing is changed, and what is reserved does not count.
+        Nothing is changed, and what is reserved does not count. In the standing that is
+        told the amount counts as spent.
         """
 
     def settle(self, id: str, spent: Sequence[Entry]) -> Later[None]:

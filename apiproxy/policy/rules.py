@@ -48,6 +48,11 @@ class Places:
     waiting: int = 1024
     seconds: float = 60.0
 
+    @property
+    def limited(self) -> bool:
+        """Whether there are only so many."""
+        return self.concurrent is not None or self.per_caller is not None
+
 
 @frozen(kw_only=True)
 class Weighing:
@@ -79,7 +84,8 @@ class Budgets:
     Attributes:
         tokens: effective tokens, in thousandths.
         ai_credits: money, in billionths of a dollar.
-        hard_cap: money that holds whatever ``ai_credits`` says, in billionths of a dollar.
+        hard_cap: money that holds whatever ``ai_credits`` says, in billionths of a dollar;
+            where requests are seen before they leave, see ``Rules.sees_requests``.
         runs: inference requests answered with success.
         misses: answers in a row, of one provider and model, that read nothing from a cache.
         denied: answers 401 and 403 of one provider.
@@ -232,6 +238,19 @@ class Rules:
             or budgets.asks_usage
             or any(cap is not None for cap in caps)
         )
+
+    def cap(self, account: str, measure: str) -> int | None:
+        """What is configured for an account and in force; None for no limit.
+
+        The hard cap has a number from the start, but holds only where requests are seen.
+
+        Args:
+            account: such as ``run:1``; see ``policy.ledger``.
+            measure: in whose unit it is.
+        """
+        if not (self.places.limited or self.sees_requests):
+            return None
+        return self.budgets.cap(account, measure)
 
     @property
     def reads_models(self) -> bool:

@@ -82,6 +82,10 @@ class Warnings:
         self._delivered: dict[Kind, int] = {}
         self._carried: dict[Kind, int] = {}
 
+    def use(self, rules: Steering) -> None:
+        """Go by these rules from now on; what was said stays said."""
+        self._rules = rules
+
     def due(self, used: float) -> list[Due]:
         """The sentences that a request is to carry, that about time first.
 

@@ -185,7 +185,8 @@ _HOW_MUCH = (
         "budgets.hard_cap",
         amount(CREDIT, off=True),
         _BUDGETS.hard_cap,
-        "AI credits that no run may exceed, whatever else is set; off lifts it.",
+        "AI credits that no run may exceed, where requests are looked at before they leave"
+        " (docs/budgets.md); off lifts it.",
     ),
     _both(
         "MAX_RUNS",

@@ -274,23 +274,26 @@ class Passage:
         """The exchange is over; for this reason, if it was not in order."""
         reader, self._reader = self._reader, None
         self.cut = None
-        if reader is not None:
-            if error is None and isinstance(reader, Kept) and reader.whole:
-                self._settled = True
-                self.ended = self._seconds()
-                self._books.settle(self, reader)
-            else:
-                reader.end(gap(error))
-        if self._carried is not None:
-            self._carried(self.exchange.forwarded is not None)
-            self._carried = None
-        if not self._settled:
-            self._end_unanswered(error)
-        if self._give_back is not None:
-            self._let_go()
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            leave()
+        try:
+            if reader is not None:
+                if error is None and isinstance(reader, Kept) and reader.whole:
+                    self._settled = True
+                    self.ended = self._seconds()
+                    self._books.settle(self, reader)
+                else:
+                    reader.end(gap(error))
+            if self._carried is not None:
+                self._carried(self.exchange.forwarded is not None)
+                self._carried = None
+            if not self._settled:
+                self._end_unanswered(error)
+        finally:
+            # Memory and place belong to others now, also if a bug of ours comes between.
+            if self._give_back is not None:
+                self._let_go()
+            leave, self._leave = self._leave, None
+            if leave is not None:
+                leave()
 
     def _let_go(self) -> None:
         """The body is needed no more."""

@@ -56,7 +56,7 @@ class PlaceQueue:
         self._queue = FairQueue(places)
         self._clock = clock
         self._waiting: dict[Ticket, Deferred[None]] = {}
-        self.limited = places.concurrent is not None or places.per_caller is not None
+        self.limited = places.limited
 
     async def enter(self, exchange: Exchange) -> Callable[[], None]:
         """Have a place; it waits until there is one.

@@ -13,7 +13,7 @@ from apiproxy.core.exchange import (
     Guard,
     Observers,
 )
-from apiproxy.core.grant import Admission, Grant
+from apiproxy.core.grant import Gate, Grant
 from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Fields
 from apiproxy.policy.visitors import Visitors
@@ -75,7 +75,7 @@ class Route:
     run: str = ""
     retried: Callable[[], None] = lambda: None
     visitors: Visitors | None = None
-    callers: Admission | None = None
+    callers: Gate | None = None
     peers: Peers = field(factory=Peers)
     draining: bool = field(default=False, init=False)
     bridges: set[Bridge] = field(factory=set, init=False)

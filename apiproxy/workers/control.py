@@ -21,7 +21,7 @@ from apiproxy.core.ids import fresh_ids
 from apiproxy.core.stopping import LiveExchange, StopOrder
 from apiproxy.ledger.open import Nowhere, Place, Threads, open_ledger
 from apiproxy.ledger.rules import Store
-from apiproxy.policy.ledger import Later, Standing
+from apiproxy.policy.ledger import NOT_METERED, Later, LedgerUnavailable, Standing
 from apiproxy.policy.rate import RateLimits
 from apiproxy.settings.shown import shown
 from apiproxy.telemetry.lines import LineLog
@@ -117,7 +117,7 @@ class FrontControl:
             run=lambda: settings().run_id,
             exchanges=self._exchanges,
             standings=self._standings,
-            configured=lambda *key: settings().rules.budgets.cap(*key),
+            configured=lambda *key: settings().rules.cap(*key),
             set_cap=self._set_cap,
             rates=self._rates,
             coverage=self._coverage,
@@ -148,7 +148,7 @@ class FrontControl:
         self, account: str, measure: str, cap: int | None, until: float | None
     ) -> Later[None]:
         if self._store is None:
-            return None
+            raise LedgerUnavailable(NOT_METERED)
         done = self._store.set_cap(account, measure, cap, until)
         if isinstance(done, Deferred):
             return done.addCallback(self._tell_of_cap)

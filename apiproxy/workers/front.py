@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from apiproxy import __version__
 from apiproxy.config import Origin, Settings
-from apiproxy.herald import Herald
+from apiproxy.herald import Herald, as_started
 from apiproxy.listening import Listening
 from apiproxy.policy.rate import RateLimits
 from apiproxy.telemetry.lines import LineLog
@@ -335,10 +335,7 @@ class Front(Service):
             self._notify("RELOADING=1")
         before = self.settings
         self.settings = evolve(
-            settings,
-            bind=before.bind,
-            workers=before.workers,
-            providers=still_listening(before, settings),
+            as_started(before, settings), providers=still_listening(before, settings)
         )
         self._log.set_level(settings.log_level)
         self._log.redact(settings.secrets)

@@ -210,6 +210,40 @@ class CommonTests(_Suite):
         await self.settled(ledger, "a", tokens(7))
         await self.run_has(ledger, 7, 0)
 
+    async def test_what_a_response_has_used_reaches_a_cap_by_what_is_spent(
+        self,
+    ) -> None:
+        """Not by what others have set aside, who may give it back; nothing is changed."""
+        ledger = await self.opened()
+        await now(ledger.add([tokens(60)]))
+        await self.reserved(ledger, "others", tokens(39, 100))
+        self.assertIsNone(await now(ledger.reaches([tokens(40, 100)])))
+        shortage = await now(ledger.reaches([tokens(900), tokens(41, 100)]))
+        self.assertEqual(
+            shortage, Shortage(tokens(41, 100), Standing(RUN, "tokens", 101, 39))
+        )
+        await self.run_has(ledger, 60, 39)
+
+    async def test_a_cap_is_reached_on_an_account_that_nobody_has_used(self) -> None:
+        """By one response alone, which does not make the account."""
+        ledger = await self.opened()
+        shortage = await now(ledger.reaches([tokens(11, 10)]))
+        self.assertEqual(
+            shortage, Shortage(tokens(11, 10), Standing(RUN, "tokens", 11, 0))
+        )
+        self.assertEqual(await self.figures(ledger), {})
+
+    async def test_an_operators_cap_is_reached(self) -> None:
+        """Above the configured one or below it, as long as it holds."""
+        ledger = await self.opened()
+        await now(ledger.set_cap(RUN, "tokens", 50, NOON + 60))
+        self.assertIsNone(await now(ledger.reaches([tokens(50, 10)])))
+        shortage = await now(ledger.reaches([tokens(51, 100)]))
+        assert shortage is not None
+        self.assertEqual((shortage.entry.cap, shortage.standing.cap), (50, 50))
+        self.time += 60
+        self.assertIsNone(await now(ledger.reaches([tokens(51, 100)])))
+
     async def test_operators_cap_goes_before_the_configured_one(
         self,
     ) -> None:
@@ -291,6 +325,9 @@ class CommonTests(_Suite):
                 tokens(1, 2, "model:other"), Standing("model:other", "tokens", 2, 0)
             ),
         )
+        shortage = await now(ledger.reaches([tokens(1, 2, "model:new")]))
+        assert shortage is not None
+        self.assertEqual(shortage.standing, Standing("model:other", "tokens", 3, 0))
         shortage = await now(ledger.extend("a", [tokens(1, 2, "model:new")]))
         assert shortage is not None
         self.assertEqual(shortage.standing.reserved, 1)

@@ -20,7 +20,7 @@ from apiproxy.policy.ledger import Claim, LedgerUnavailable
 from tests.kit.hypothesis_profile import STEADY
 from tests.kit.redis import Redis, redis_missing
 from tests.ledger.machine import LedgerMachine
-from tests.ledger.suite import CommonTests, LedgerSuite, tokens
+from tests.ledger.suite import RUN, CommonTests, LedgerSuite, tokens
 
 
 class RedisSuite(LedgerSuite):
@@ -223,7 +223,7 @@ class RedisLedgerTests(CommonTests, RedisSuite):
         for attempt in self.attempts(ledger):
             failed = attempt()
             self.failureResultOf(failed, LedgerUnavailable)
-        self.assertIn("down, 4 owed", repr(ledger).replace(">", ""))
+        self.assertIn("down, 5 owed", repr(ledger).replace(">", ""))
 
     async def test_redis_that_comes_back_is_told_what_it_is_owed(self) -> None:
         """Nothing that was spent while it was away is lost, nothing stays reserved."""
@@ -245,6 +245,19 @@ class RedisLedgerTests(CommonTests, RedisSuite):
         await self.until(lambda: ledger.up and not ledger.owed)
         await self.run_has(ledger, 40, 0)
         self.assertIsNone(await self.reserved(ledger, "d", tokens(5, 41)))
+
+    async def test_streak_that_ends_while_redis_is_away_has_ended(self) -> None:
+        """Or a cap on misses in a row would refuse what has long got well again."""
+        redis = await self.redis(keeps=True)
+        ledger = await self.process(redis)
+        await ledger.add([tokens(3, measure="misses"), tokens(2)])
+        await redis.kill()
+        await self.until(lambda: not ledger.up)
+        self.failureResultOf(ledger.clear(RUN, "misses"), LedgerUnavailable)
+        await redis.restart()
+        await self.until(lambda: ledger.up and not ledger.owed)
+        expected = {RUN: (2, 0), f"{RUN} misses": (0, 0)}
+        self.assertEqual(await self.figures(ledger), expected)
 
     async def test_redis_that_has_forgotten_everything_is_used_again(self) -> None:
         """It knows neither scripts nor claims; what is settled is written down."""
@@ -312,9 +325,9 @@ class RedisLedgerTests(CommonTests, RedisSuite):
         redis = await self.redis()
         ledger = await self.process(redis)
         failure = Failure(LedgerUnavailable("away"))
-        ledger._owe(failure, "a", ledger._scripts.release, ())
+        ledger._owe(failure, "a", ledger._scripts.release, ("a",))
         paid = ledger.sync()
-        words = module._words([tokens(8)])
+        words = ("a", *module._words([tokens(8)]))
         ledger._owe(failure, "a", ledger._scripts.settle, words)
         await paid
         self.assertEqual(ledger.owed, 1)

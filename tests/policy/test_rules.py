@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.policy.rules import CREDIT, Budgets, Models, Pricing, Rules
+from apiproxy.policy.rules import CREDIT, Budgets, Models, Places, Pricing, Rules
 from apiproxy.policy.tariff import Price
 
 
@@ -39,6 +39,18 @@ class CapTests(SynchronousTestCase):
             ("nonsense", "tokens", None),
         ):
             self.assertEqual(budgets.cap(account, measure), cap, (account, measure))
+
+    def test_the_hard_cap_is_one_where_requests_are_seen(self) -> None:
+        """It is not shown as in force where nobody looks."""
+        money = "run:1", "money"
+        self.assertIsNone(Rules().cap(*money))
+        for rules in (
+            Rules(budgets=Budgets(runs=5)),
+            Rules(places=Places(concurrent=5)),
+            Rules(places=Places(per_caller=5)),
+            Rules(models=Models(allowed=("a",))),
+        ):
+            self.assertEqual(rules.cap(*money), 10_000 * CREDIT)
 
 
 class UnknownModelTests(SynchronousTestCase):

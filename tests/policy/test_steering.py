@@ -37,6 +37,16 @@ class WarningTests(SynchronousTestCase):
         run.now += 10_000
         self.assertEqual(run.told(5.0), [])
 
+    def test_other_rules(self) -> None:
+        """Hold from a reload on; what was said before is not said again."""
+        run = Run(Steering())
+        self.assertEqual(run.told(0.8), [])
+        run.warnings.use(ON)
+        self.assertEqual(run.told(0.8), ["token 80"])
+        run.warnings.use(Steering(enabled=True))
+        run.now += 9 * 60
+        self.assertEqual(run.told(0.8), [])
+
     def test_each_threshold_is_said_once(self) -> None:
         """As it is reached."""
         run = Run()

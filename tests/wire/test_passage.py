@@ -86,6 +86,17 @@ def answer(*fields: tuple[bytes, bytes], status: int = 200) -> Answer:
 
 
 class SettlingTests(PassageCase):
+    def test_books_that_break(self) -> None:
+        """Its place and the memory of its body are given back all the same."""
+        passage = self.passage()
+
+        def broken(passage: Passage, status: int) -> None:
+            raise ZeroDivisionError
+
+        self.patch(self.books, "give_back", broken)
+        self.assertRaises(ZeroDivisionError, passage.end, None)
+        self.assertEqual(self.left, ["warned True", "body", "place"])
+
     def test_a_response_is_settled_once(self) -> None:
         """When it is over, and not again at the end; then its place is free."""
         passage = self.passage()

@@ -13,7 +13,7 @@ from apiproxy.core.exchange import Exchange
 from apiproxy.core.stopping import LiveExchange, StopOrder
 from apiproxy.ledger.memory import MemoryLedger
 from apiproxy.ledger.open import InFolder, Place
-from apiproxy.policy.ledger import Standing
+from apiproxy.policy.ledger import LedgerUnavailable, Standing
 from apiproxy.policy.rate import RateLimits
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
@@ -131,10 +131,12 @@ class FrontControlTests(SynchronousTestCase):
         self.assertEqual(self.members[0].told, [NewCap()])
 
     def test_nothing_is_counted(self) -> None:
-        """Then there are no budgets, and none can be set."""
+        """Then there are no budgets, and an operator is told that none can be set."""
         sources = self.opened(APIPROXY_METERING="off").sources
         self.assertEqual(sources.standings(), [])
-        self.assertIsNone(sources.set_cap("run:r1", "runs", 7, None))
+        with self.assertRaises(LedgerUnavailable) as caught:
+            sources.set_cap("run:r1", "runs", 7, None)
+        self.assertIn("APIPROXY_METERING", str(caught.exception))
         self.assertEqual(self.members[0].told, [])
 
     def test_the_rest(self) -> None:

@@ -4,7 +4,7 @@
 to be shown.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from inspect import isawaitable
 from typing import Any, Protocol, TypeVar, cast
@@ -140,7 +140,20 @@ class Desk:
 
     async def _budget(self) -> list[dict[str, object]]:
         standings = await _known(self._sources.standings())
-        return [self._shown(standing) for standing in standings]
+        every = [*standings, *self._untouched(standings)]
+        every.sort(key=lambda one: (one.account, one.measure))
+        return [self._shown(standing) for standing in every]
+
+    def _untouched(self, standings: Iterable[Standing]) -> list[Standing]:
+        """The run's budgets that nothing was spent of yet: the ledger has none of them."""
+        account = f"run:{self._sources.run()}"
+        known = {one.measure for one in standings if one.account == account}
+        return [
+            Standing(account, measure)
+            for measure in SHOWN
+            if measure not in known
+            and self._sources.configured(account, measure) is not None
+        ]
 
     def _shown(self, standing: Standing) -> dict[str, object]:
         measure = standing.measure

@@ -163,6 +163,7 @@ class ControlSite(Site):
             reactor=reactor,
         )
         self.displayTracebacks = False
+        self.noisy = False
 
     def log(self, request: HTTPRequest) -> None:
         """Nothing: changes are in the log, and who looks is no news."""

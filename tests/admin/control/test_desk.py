@@ -52,8 +52,8 @@ class DeskTests(SynchronousTestCase):
     def test_budget(self) -> None:
         """The cap in force, and who has set it."""
         self.service.standings = [
-            Standing("run:r1", "runs", 3, 1),
             Standing("run:r1", "money", 10_000_000, 0, 25_000_000, 2000.0),
+            Standing("run:r1", "runs", 3, 1),
             Standing("run:r1", "tokens", 1500, 0, 1, 999.0),
         ]
         rows = [
@@ -63,11 +63,26 @@ class DeskTests(SynchronousTestCase):
         self.assertEqual(
             rows,
             [
-                ("runs", 3, 5, "settings", None),
                 ("ai_credits", 1.0, 2.5, "operator", 2000.0),
+                ("runs", 3, 5, "settings", None),
                 ("effective_tokens", 1.5, None, None, None),
             ],
         )
+
+    def test_nothing_was_spent_yet(self) -> None:
+        """The budgets of the run are there all the same."""
+        self.service.standings = [Standing("model:gpt-5", "tokens", 1000)]
+        self.service.caps["run:r1", "money"] = 20_000_000
+        rows = [
+            (row["account"], row["measure"], row["spent"], row["cap"])
+            for row in self.done(self.desk.budget())["budget"]
+        ]
+        expected: list[object] = [
+            ("model:gpt-5", "effective_tokens", 1.0, None),
+            ("run:r1", "ai_credits", 0, 2.0),
+            ("run:r1", "runs", 0, 5),
+        ]
+        self.assertEqual(rows, expected)
 
     def test_set(self) -> None:
         """A cap is set for a while, and that is in the log with whoever did it."""
