@@ -10,6 +10,7 @@ into objects.
 
 import re
 from collections.abc import Mapping
+from itertools import product
 
 import msgspec
 
@@ -40,7 +41,13 @@ _LIMITS = (
     "maxTokenCount",
     "max_gen_len",
 )
-_ANSWERS = ("n", "candidateCount", "candidate_count")
+_ANSWERS = ("n", "best_of", "candidateCount", "candidate_count")
+_LATER = ("background", "deferred")
+"""What Responses and xAI call an answer that is made in the background."""
+
+_FALLBACKS = ("models", "fallbacks")
+"""Lists of other models, by which routers in front of several providers choose."""
+
 _NESTED = (
     "generationConfig",
     "generation_config",
@@ -56,9 +63,28 @@ _FILES = (b"base64,", b'"data"', b'"bytes"')
 _FILE_BYTES = 4096
 """What an image or a file counts as: about a thousand tokens, whatever its size."""
 
+_KNOWN = (
+    *(_LIMITS + _ANSWERS + _NESTED + _LATER + _FALLBACKS),
+    *("stream", "type", "response", "generate", "stream_id"),
+    *("setup", "clientContent", "realtimeInput", "toolResponse", "turnComplete"),
+)
+"""The keys that matter anywhere, besides all spellings of ``model``."""
+
+_MODELS = tuple(map("".join, product("mM", "oO", "dD", "eE", "lL")))
+
 Raws = Mapping[str, msgspec.Raw]
 
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# A dictionary of all keys would be as large as an agent likes: a gigabyte, and seconds of
+# work, for a body of 60 MB. What is not in this structure is passed over.
+_Top: type[msgspec.Struct] = msgspec.defstruct(
+    "_Top",
+    [
+        (f"at{number}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET)
+        for number in range(len(_KNOWN + _MODELS))
+    ],
+    rename={f"at{number}": key for number, key in enumerate(_KNOWN + _MODELS)},
+)
+_top = msgspec.json.Decoder(_Top)
 _any = msgspec.json.Decoder()
 
 
@@ -101,15 +127,17 @@ def read_demand(
 
 
 def read_raws(body: bytes) -> Raws:
-    """The top level of a JSON object.
+    """What matters of the top level of a JSON object.
 
     Raises:
         Unreadable: it is none.
     """
     try:
-        return _object.decode(body)
+        top = _top.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise Unreadable(NOT_JSON) from None
+    found = zip(_KNOWN + _MODELS, msgspec.structs.astuple(top), strict=True)
+    return {key: raw for key, raw in found if raw is not msgspec.UNSET}
 
 
 def prompt_bytes(body: bytes) -> int:
@@ -132,9 +160,10 @@ def model_in(raws: Raws) -> str:
     Raises:
         Unreadable: parsers may differ about it, or it is no name.
     """
-    for key in raws:
-        if key != "model" and len(key) == 5 and key.lower() == "model":
-            raise Unreadable(AMBIGUOUS)
+    if any(key in raws for key in _MODELS[1:]):
+        raise Unreadable(AMBIGUOUS)
+    if any(_value(raws, key) for key in _FALLBACKS):
+        raise Unreadable(AMBIGUOUS)
     value = _value(raws, "model")
     if value is None:
         return ""
@@ -167,6 +196,15 @@ def answers_in(raws: Raws) -> int:
     return min(max(found, default=1) or 1, _MOST_ANSWERS)
 
 
+def comes_later(raws: Raws) -> bool:
+    """Whether an answer is to be made in the background, and fetched elsewhere."""
+    return any(
+        bytes(raws[key]).strip() not in (b"false", b"null")
+        for key in _LATER
+        if key in raws
+    )
+
+
 def _from_query(query: bytes) -> str:
     """The model in a query; of several the last."""
     model = ""
@@ -190,6 +228,7 @@ def _from_body(call: Call, body: bytes, fields: Fields) -> Demand:
         max_output=most_output(raws),
         answers=answers_in(raws),
         stream=call.stream or _value(raws, "stream") is True,
+        later=comes_later(raws),
     )
 
 
@@ -279,8 +318,8 @@ def _places(raws: Raws) -> list[Raws]:
         raw = raws.get(key)
         if raw is not None:
             try:
-                places.append(_object.decode(raw))
-            except (msgspec.DecodeError, ValueError, RecursionError):
+                places.append(read_raws(bytes(raw)))
+            except Unreadable:
                 continue
     return places
 

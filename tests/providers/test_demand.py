@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.usage import Demand
 from apiproxy.core.values import Fields
-from apiproxy.providers.demand import prompt_bytes, read_demand
+from apiproxy.providers.demand import prompt_bytes, read_demand, read_raws
 
 CHAT = b"/v1/chat/completions"
 GEMINI = b"/v1beta/models/gemini-2.5-flash:generateContent"
@@ -69,9 +69,32 @@ class BodyTests(SynchronousTestCase):
             ({"n": 0}, 1),
             ({"n": 1e9}, 1024),
             ({"n": []}, 1),
+            ({"n": 2, "best_of": 20}, 20),
             ({"generationConfig": {"candidateCount": 4}}, 4),
         ):
             self.assertEqual(ask(body).answers, answers)
+
+    def test_answers_in_the_background(self) -> None:
+        """Whatever else than false or null a lenient parser takes for true."""
+        values: tuple[Any, ...] = (True, "true", 1, {})
+        for value in values:
+            self.assertTrue(ask({"background": value}).later)
+        for value in (False, None):
+            self.assertFalse(ask({"background": value}).later)
+
+    def test_only_keys_that_matter_are_kept(self) -> None:
+        """Others cost no memory, however many there are; escapes in a key hide nothing."""
+        many = b",".join(b'"%x":1' % number for number in range(1000))
+        raws = read_raws(b'{%b,"\\u006dodel":"m","MODEL":"n","model":"o"}' % many)
+        self.assertEqual({key: bytes(raws[key]) for key in raws}, _BOTH)
+        self.assertEqual(ask(b'{"\\u006dodel":"m"}').model, "m")
+
+    def test_lists_of_models(self) -> None:
+        """Beside the model are a way to another one."""
+        for key in ("models", "fallbacks"):
+            demand = ask({"model": "m", key: ["n"]})
+            self.assertEqual(demand.unreadable, "ambiguous_model")
+            self.assertEqual(ask({"model": "m", key: []}).unreadable, "")
 
     def test_encoded_bodies_are_read(self) -> None:
         """gzip, deflate and br, as Codex and others send them."""
@@ -218,3 +241,6 @@ class FormTests(SynchronousTestCase):
         body = self.form(("model", "a"), ("model", "b"))
         demand = ask(body, b"/v1/images/edits", fields=TYPE)
         self.assertEqual((demand.unreadable, demand.inference), ("bad_form", True))
+
+
+_BOTH = {"model": b'"o"', "MODEL": b'"n"'}
