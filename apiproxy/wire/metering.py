@@ -18,7 +18,7 @@ from typing import Protocol, cast, get_args
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from apiproxy.core.errors import LedgerAway, ProxyError
+from apiproxy.core.errors import LedgerAway, ProxyError, Unmetered
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.memo import Memo
 from apiproxy.core.usage import Demand, Record
@@ -29,7 +29,7 @@ from apiproxy.policy.ledger import Claim, Ledger, LedgerUnavailable, Shortage
 from apiproxy.policy.rate import RateLimits
 from apiproxy.policy.rules import Rules
 from apiproxy.policy.steering import Shape as Edited, most_used
-from apiproxy.providers.calls import Call, read_call
+from apiproxy.providers.calls import Call, costs_nothing, read_call
 from apiproxy.providers.demand import read_demand
 from apiproxy.providers.endings import socket_refusal
 from apiproxy.providers.usage.socket import SocketCopy
@@ -116,6 +116,8 @@ class Metering:
         self._new_id = new_id
         self._open = open_without_ledger
         self._calls: Memo[Call | None] = Memo(lambda path: read_call(b"POST", path))
+        self._refuses_unmetered = rules.budgets.unmetered == "refuse"
+        self._counts = rules.counts
         self.cuts = rules.budgets.cut_off
         self.rates = rates
         self._holds = self._sees_requests or rates.enabled
@@ -147,6 +149,29 @@ class Metering:
         if error is not None:
             self.refused(exchange, error)
         return error
+
+    def uncounted(self, exchange: Exchange, ask: Ask) -> ProxyError | None:
+        """The refusal of what might cost something that nobody could count.
+
+        It was told of. None where no budget and no rule about models is set, and for what
+        costs nothing or is counted.
+        """
+        if not self._must_count:
+            return None
+        if ask.upgrade:
+            known = self.follows(ask)
+        else:
+            known = self.asks(ask) or costs_nothing(ask.method, ask.path)
+        if known:
+            return None
+        error = Unmetered()
+        self.refused(exchange, error)
+        return error
+
+    @property
+    def _must_count(self) -> bool:
+        """Whether nothing may pass that cannot be counted."""
+        return self._refuses_unmetered and (self._counts or self._accounts.capped)
 
     def refused(self, exchange: Exchange, error: ProxyError) -> None:
         """Tell of a refusal that an agent gets."""
@@ -239,6 +264,8 @@ class Metering:
         asks = demand.inference and exchange.transport == "websocket"
         refusal = self.rates.admit(exchange.provider) if asks else None
         refusal = refusal or self._admission.check(demand, exchange.provider)
+        if demand.later and self._must_count:
+            refusal = refusal or Unmetered(_LATER)
         if refusal is not None:
             raise refusal
         passage = self.note(exchange, demand)
@@ -311,3 +338,9 @@ def _answer(
         return
     assert found is None or isinstance(found, Shortage)
     known.callback(found)
+
+
+_LATER = (
+    "An answer that is made in the background cannot be counted, and there is a budget or a"
+    " rule about models; APIPROXY_UNMETERED=allow lets it pass."
+)
