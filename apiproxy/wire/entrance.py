@@ -45,7 +45,8 @@ class Entrance:
         self._channel = request.channel
         self._ask = ask
         self._relay = relay
-        self._body: list[bytes] = []
+        # One piece: an agent may well send a body in a million of them.
+        self._body = bytearray()
         self._size = 0
         self._asking: Deferred[None] | None = None
         self._stall = Stall()
@@ -77,14 +78,14 @@ class Entrance:
             self._refuse(Overloaded(_HELD))
         else:
             self._size += len(payload)
-            self._body.append(payload)
+            self._body += payload
             if self._request.length == CHUNKED:
                 self._metering.rates.charge(self.exchange.provider, len(payload))
 
     def body_ended(self) -> None:
         """All is here: ask."""
-        body = b"".join(self._body)
-        self._body = [body]
+        body = bytes(self._body)
+        self._body = bytearray()
         story = self._metering.enter(self._relay.exchange, self._ask, body)
         asking = Deferred.fromCoroutine(story)
         judged = asking.addCallbacks(self._may_pass, self._may_not)
@@ -111,7 +112,6 @@ class Entrance:
     def _may_pass(self, entered: Entered) -> None:
         size, self._size = self._size, 0
         entered.passage.own(lambda: self._metering.held.give(size))
-        self._body = []
         self._relay.start_whole(entered.body, entered.passage)
 
     def _may_not(self, failure: Failure) -> None:
@@ -146,7 +146,7 @@ class Entrance:
         """The memory of the body is the relay's now, or nobody's."""
         self._metering.held.give(self._size)
         self._size = 0
-        self._body = []
+        self._body = bytearray()
 
     def stop(self, error: ProxyError) -> None:
         """End it now."""

@@ -52,6 +52,11 @@ _MASKED, _RESERVED = 0x80, 0x70
 _INTERNAL = 1011
 _TRY_LATER = 1013
 
+_MOST_OPEN = 128
+"""Requests that were let through and have no response yet; more than a reader remembers.
+
+Live may be asked as often as an agent likes while it speaks."""
+
 _MOST_WAITING = 64 * 1024
 """Bytes of messages that wait to be judged before the agent is read no more."""
 
@@ -167,7 +172,7 @@ class Turns:
         for message in self._asked.feed(data):
             demand = self._demand(message)
             if demand is not None and demand.inference:
-                self._open.append(self._metering.note(self._exchange, demand))
+                self._let_in(self._metering.note(self._exchange, demand))
         self._between = self._asked.clear == len(data)
 
     def _demand(self, message: Message) -> Demand | None:
@@ -269,7 +274,7 @@ class Turns:
             return
         edited = await self._metering.edited_message(passage, message.payload)
         passage.cut = self.stop
-        self._open.append(passage)
+        self._let_in(passage)
         if edited is message.payload:
             self._pass(raw, message)
         else:
@@ -407,6 +412,12 @@ class Turns:
         if not self._reader.waiting and not self._reader.running:
             self._end_all(None)  # what asked during a response has become a part of it
 
+    def _let_in(self, passage: Passage) -> None:
+        """One more under way; one too many ends the oldest."""
+        if len(self._open) >= _MOST_OPEN:
+            self._open.pop(0).end(None)
+        self._open.append(passage)
+
     def _passage_of(self, demand: Demand | None) -> Passage | None:
         """The one that this demand was let through by; None if nobody had asked."""
         for at, passage in enumerate(self._open):
@@ -442,7 +453,7 @@ class Turns:
             self._meeting = [each for each in self._meeting if each[0] is not demand]
         if any(demand is one for one, _ in self._reader.under_way):
             passage.cut = self.stop
-            self._open.append(passage)
+            self._let_in(passage)
         else:
             passage.end(None)
 

@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.errors import (
+    AgentGone,
     BudgetReserved,
     LedgerAway,
     ModelRefused,
@@ -94,6 +95,16 @@ class PassingTests(MeteringCase):
         self.assertGreater(desk.ledger.standing("tokens").reserved, 0)
         passage.end(None)
         self.assertEqual(desk.ledger.standing("tokens").reserved, 0)
+
+    def test_leaving_early_is_not_free(self) -> None:
+        """The provider may keep an answer that nobody waited for; so it counts as usual."""
+        desk = self.desk(capped(tokens=10**9))
+        passage = self.admitted(desk)
+        passage.exchange.forward(reused=False, dial_seconds=0.0)
+        passage.end(AgentGone())
+        self.assertEqual(desk.ledger.standing("tokens").spent, (25 + 4 * 50) * 1000)
+        desk.accounts.flush()
+        self.assertTrue(desk.told[0].record.estimated)
 
     def test_what_asks_no_model_claims_nothing(self) -> None:
         """Nor does it take a place."""

@@ -253,6 +253,19 @@ class PassingTests(SynchronousTestCase):
         self.assertIn("a response could not be judged", scene.desk.complaints)
         self.assertEqual(scene.wire.closed[0][0], 1008)
 
+    def test_questions_without_end(self) -> None:
+        """While Live speaks, an agent may ask a thousand times; few are remembered."""
+        live = b"/ws/google.ai.generativelanguage.v1beta.GenerativeService"
+        for rules in (None, capped(runs=10_000)):
+            scene = Scene(rules, path=live + b".BidiGenerateContent")
+            scene.say(b'{"setup":{"model":"models/gemini-2.5-flash"}}')
+            for _ in range(1000):
+                scene.say(b'{"toolResponse":{}}')
+                scene.hear({"serverContent": {"modelTurn": {"parts": [{"text": "a"}]}}})
+            self.assertEqual(repr(scene.turns), "<Turns 128 under way, 0 waiting>")
+            scene.turns.end(None)
+            self.assertEqual(scene.desk.ledger.standing("runs").reserved, 0)
+
     def test_each_record_is_of_its_own_request(self) -> None:
         """Whatever order responses end in."""
         scene = Scene(capped(tokens=10**12))
