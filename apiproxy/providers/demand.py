@@ -227,7 +227,7 @@ def _from_body(call: Call, body: bytes, fields: Fields) -> Demand:
         input_bytes=prompt_bytes(body),
         max_output=most_output(raws),
         answers=answers_in(raws),
-        stream=call.stream or _value(raws, "stream") is True,
+        stream=call.stream or bool(_value(raws, "stream")),  # 1 is true to some
         later=comes_later(raws),
     )
 

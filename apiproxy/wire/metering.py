@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 
 from apiproxy.core.errors import LedgerAway, ProxyError, Unmetered
 from apiproxy.core.exchange import Exchange
+from apiproxy.core.inflate import read_codings
 from apiproxy.core.memo import Memo
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Ask, first
@@ -206,11 +207,14 @@ class Metering:
         """
         query = ask.target.partition(b"?")[2]
         demand = read_demand(ask.method, ask.path, query, body, ask.fields)
-        passage = await self.admit(exchange, demand)
+        encoding = first(ask.fields, b"content-encoding") or b""
         call = self._calls[ask.path]
         if call is not None:
+            self._editor.check(call.shape, demand, encoding)
+        passage = await self.admit(exchange, demand)
+        if call is not None:
             passage.shape = call.shape
-        if self._editor.active and first(ask.fields, b"content-encoding") is None:
+        if self._editor.active and not read_codings(encoding):
             body = await self._with_changes(passage, body)
         return Entered(body, passage)
 
