@@ -17,7 +17,7 @@ import msgspec
 from apiproxy.core.inflate import Inflate
 from apiproxy.core.usage import Demand
 from apiproxy.core.values import Fields, first
-from apiproxy.providers.calls import Call, plain_name, read_call
+from apiproxy.providers.calls import Call, Shape, plain_name, read_call
 from apiproxy.providers.forms import UnreadableForm, read_form
 
 MAX_BODY = 64 * 1024 * 1024
@@ -41,6 +41,15 @@ _LIMITS = (
     "maxTokenCount",
     "max_gen_len",
 )
+_OWN_LIMITS: Mapping[Shape, tuple[str, ...]] = {
+    "chat": ("max_completion_tokens", "max_tokens"),
+    "completions": ("max_tokens", "max_tokens_to_sample"),
+    "responses": ("max_output_tokens",),
+    "messages": ("max_tokens",),
+}
+"""The limits that hold in these dialects. A limit of another dialect would be passed over by
+the provider, and let an agent set aside too little."""
+
 _ANSWERS = ("n", "best_of", "candidateCount", "candidate_count")
 _LATER = ("background", "deferred")
 """What Responses and xAI call an answer that is made in the background."""
@@ -184,9 +193,19 @@ def checked(model: str) -> str:
     return model
 
 
-def most_output(raws: Raws) -> int | None:
-    """The largest of the limits that an object sets for one answer, in tokens."""
-    found = [number for place in _places(raws) for number in _numbers(place, _LIMITS)]
+def most_output(raws: Raws, shape: Shape | None = None) -> int | None:
+    """The largest of the limits that an object sets for one answer, in tokens.
+
+    Args:
+        raws: the object.
+        shape: its dialect; None for any.
+    """
+    own = None if shape is None else _OWN_LIMITS.get(shape)
+    if own is None:
+        places = _places(raws)
+        found = [number for place in places for number in _numbers(place, _LIMITS)]
+    else:
+        found = _numbers(raws, own)
     return min(max(found), _MOST_TOKENS) if found else None
 
 
@@ -225,7 +244,7 @@ def _from_body(call: Call, body: bytes, fields: Fields) -> Demand:
         inference=call.inference,
         model=model_in(raws),
         input_bytes=prompt_bytes(body),
-        max_output=most_output(raws),
+        max_output=most_output(raws, call.shape),
         answers=answers_in(raws),
         stream=call.stream or bool(_value(raws, "stream")),  # 1 is true to some
         later=comes_later(raws),

@@ -50,11 +50,7 @@ class BodyTests(SynchronousTestCase):
         """Where several are set, the largest is what may come."""
         for body, most in (
             ({"max_tokens": 7}, 7),
-            ({"max_output_tokens": 7, "max_tokens": 9}, 9),
-            ({"generationConfig": {"maxOutputTokens": 7, "candidateCount": 2}}, 7),
-            ({"generation_config": {"max_output_tokens": 7}}, 7),
-            ({"inferenceConfig": {"maxTokens": 7}}, 7),
-            ({"textGenerationConfig": {"maxTokenCount": 7}}, 7),
+            ({"max_completion_tokens": 7, "max_tokens": 9}, 9),
             ({"max_tokens": 7.0}, 7),
             ({"max_tokens": 1e300}, None),
             ({"max_tokens": -1}, None),
@@ -62,6 +58,27 @@ class BodyTests(SynchronousTestCase):
             ({"max_tokens": None, "generationConfig": []}, None),
         ):
             self.assertEqual(ask(body).max_output, most, body)
+        bodies: tuple[tuple[bytes, Any], ...] = (
+            (GEMINI, {"generationConfig": {"maxOutputTokens": 7}}),
+            (GEMINI, {"generation_config": {"max_output_tokens": 7}}),
+            (b"/model/m/converse", {"inferenceConfig": {"maxTokens": 7}}),
+            (b"/model/m/invoke", {"textGenerationConfig": {"maxTokenCount": 7}}),
+            (b"/v1/responses", {"max_output_tokens": 7}),
+            (b"/v1/messages", {"max_tokens": 7}),
+        )
+        for path, asked in bodies:
+            self.assertEqual(ask(asked, path).max_output, 7, asked)
+
+    def test_a_limit_of_another_dialect_is_none(self) -> None:
+        """Its provider passes it over, so it must not make what is set aside small."""
+        bodies: tuple[tuple[bytes, Any], ...] = (
+            (CHAT, {"max_output_tokens": 1}),
+            (CHAT, {"generationConfig": {"maxOutputTokens": 1}}),
+            (b"/v1/responses", {"max_tokens": 1}),
+            (b"/v1/messages", {"parameters": {"max_tokens": 1}}),
+        )
+        for path, body in bodies:
+            self.assertIsNone(ask(body, path).max_output, body)
 
     def test_the_number_of_answers_is_bounded(self) -> None:
         """And is at least one."""
