@@ -50,6 +50,7 @@ class Entrance:
         self._size = 0
         self._asking: Deferred[None] | None = None
         self._stall = Stall()
+        self._began: float | None = None
 
     def start(self) -> None:
         """Take in the body, if there is one."""
@@ -103,8 +104,14 @@ class Entrance:
 
     def look(self, now: float) -> None:
         """Act on deadlines (see ``wire.watch``)."""
+        if self._asking is not None:
+            return
+        if self._began is None:
+            self._began = now
+        patience = self._route.deadlines.body
         idle = self._stall.seconds(self._size, now)
-        if self._asking is None and idle > self._route.deadlines.body:
+        slow = now - self._began > patience + self._size / _SLOWEST
+        if idle > patience or slow:
             self._refuse(AgentTooSlow())
 
     # What comes of it.
@@ -164,5 +171,9 @@ class Entrance:
     def __repr__(self) -> str:
         return f"<Entrance {self._relay.exchange!r} {self._size} bytes>"
 
+
+_SLOWEST = 64 * 1024
+"""Bytes of a body that come in a second, at least, once an agent has had its time for none.
+What is held is taken from all others, so nobody may keep it by a byte now and then."""
 
 _HELD = "Too many requests are held at once; see APIPROXY_MAX_HELD_BYTES."

@@ -147,6 +147,18 @@ class RefusingTests(EntranceCase):
         self.assertIn(b"too_many_exchanges", agent.received)
         self.all_given_back(40)
 
+    def test_an_agent_that_sends_a_byte_now_and_then(self) -> None:
+        """Does not keep for itself the memory that all share."""
+        bench = self.scene()
+        agent = bench.agent()
+        agent.send(chunked(b" " * 1000))
+        for _ in range(20):
+            bench.clock.advance(10)
+            if not agent.received:
+                agent.send(b"1\r\n \r\n")
+        self.assert_error(agent, 408, "request_timeout")
+        self.all_given_back()
+
     def test_an_agent_that_is_too_slow(self) -> None:
         """Or leaves in the middle of its body."""
         bench = self.scene(deadlines=evolve(DEADLINES, body=3))
