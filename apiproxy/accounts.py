@@ -122,7 +122,12 @@ class Accounts:
     def claim(self, id: str, exchange: Exchange, demand: Demand) -> Claim | None:
         """What a demand sets aside; None if it makes no model work."""
         return self._admission.claim(
-            id, demand, exchange.provider, exchange.caller, self.run
+            id,
+            demand,
+            exchange.provider,
+            exchange.caller,
+            self.run,
+            exchange.grant,
         )
 
     def drop(self, claim: Claim) -> None:

@@ -36,6 +36,7 @@ from apiproxy.policy.prices import CATALOGUE, Prices
 from apiproxy.policy.rate import SHORT, Figures, RateLimits
 from apiproxy.policy.rules import CREDIT, Rules
 from apiproxy.policy.steering import Warnings
+from apiproxy.policy.tools import ToolPolicy, ToolUse
 from apiproxy.telemetry.background import Background
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.journal import Journal
@@ -74,6 +75,7 @@ class Bookkeeping:
     Attributes:
         accounts: where everything is written down.
         metering: lets requests pass; None where nothing is metered.
+        tools: judges what a provider is asked to do by itself.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class Bookkeeping:
         self._caps = Caps(self.standings, self._caps_matter, self._capped, reactor)
         self._places = self._place_queue(settings)
         self._warnings = Warnings(settings.rules.steering, seconds(), seconds)
+        self.tools = ToolPolicy(settings.access.tools, self._tool_used)
         self.metering = self._metering(settings, admission)
 
     # Rules.
@@ -147,6 +150,7 @@ class Bookkeeping:
             settings.rules,
             admission,
             Editor(settings.rules, self._warnings),
+            self.tools,
             self.accounts,
             self._rates(settings),
             self._places,
@@ -180,11 +184,23 @@ class Bookkeeping:
         admission = self._admission(settings.rules)
         self.accounts.use(admission, settings.run_id)
         self._places = self._place_queue(settings)
+        self.tools = ToolPolicy(settings.access.tools, self._tool_used)
         self.metering = self._metering(settings, admission)
         self._caps.look()
         if self._usage_log is not None:
             self._usage_log.redact(settings.secrets)
             self._usage_log.reopen()
+
+    def _tool_used(self, exchange: Exchange, use: ToolUse) -> None:
+        """A request asks for a hosted tool, which policy lets pass and wants to be known."""
+        self._log.log(
+            "info",
+            "hosted_tool",
+            request_id=exchange.id,
+            provider=exchange.provider,
+            kind=use.kind,
+            host=use.host or None,
+        )
 
     def _metered(self, metered: Metered) -> None:
         """A response is over, and some milliseconds have passed."""

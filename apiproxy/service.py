@@ -24,7 +24,7 @@ from apiproxy.bookkeeping import ALONE, Bookkeeping, Common
 from apiproxy.config import ConfigurationError, Settings
 from apiproxy.control import sources
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.exchange import Census, Crowd, Exchange, Guard, Observers
+from apiproxy.core.exchange import Census, Crowd, Guard, Observers
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.roster import Roster
 from apiproxy.herald import Herald
@@ -33,7 +33,6 @@ from apiproxy.listening import AnyFactory, Listening, PortTaken
 from apiproxy.policy.callers import Callers
 from apiproxy.policy.endpoints import Endpoints
 from apiproxy.policy.ledger import LedgerUnavailable
-from apiproxy.policy.tools import ToolPolicy, ToolUse
 from apiproxy.policy.visitors import Visitors
 from apiproxy.providers.base import Provider
 from apiproxy.secretary import Secretary
@@ -191,8 +190,7 @@ class Proxy(Service):
         lines = ExchangeLines(self._log, hosts)
         patient = (self.counters, lines)
         access = settings.access
-        tools = ToolPolicy(access.tools, self._tool_used)
-        rules: tuple[Guard, ...] = (Endpoints(access.endpoints), tools)
+        rules: tuple[Guard, ...] = (Endpoints(access.endpoints), self._books.tools)
         visitors = Visitors(access.hosts, access.origins)
         callers = None if access.callers is None else Callers(access.callers, time.time)
         roster = () if self._roster is None else (self._roster,)
@@ -295,17 +293,6 @@ class Proxy(Service):
             status=error.status,
             error=error.code,
             error_message=error.message,
-        )
-
-    def _tool_used(self, exchange: Exchange, use: ToolUse) -> None:
-        """A request asks for a hosted tool, which policy lets pass and wants to be known."""
-        self._log.log(
-            "info",
-            "hosted_tool",
-            request_id=exchange.id,
-            provider=exchange.provider,
-            kind=use.kind,
-            host=use.host or None,
         )
 
     # Its life.

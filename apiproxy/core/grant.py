@@ -41,6 +41,11 @@ class Grant(Struct, frozen=True):
     allowances: tuple[Allowance, ...] = ()
     models: tuple[tuple[str, ...], ...] = ()
 
+    @property
+    def limited(self) -> bool:
+        """Whether its requests must be seen before they leave."""
+        return bool(self.models or self.allowances)
+
     def allows(self, model: str) -> bool:
         """Whether it may use this model; without a list it may use any.
 

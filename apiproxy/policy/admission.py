@@ -14,7 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct, structs
 
 from apiproxy.core.errors import ProxyError
+from apiproxy.core.grant import Grant
 from apiproxy.core.usage import Demand, Record, Usage
+from apiproxy.policy.callers import entries as callers_entries
 from apiproxy.policy.estimates import MOST, bounded, prompt, so_far, tokens
 from apiproxy.policy.guards import ModelGuard
 from apiproxy.policy.habits import Habits
@@ -126,7 +128,13 @@ class Admission:
         return self._guard.check(demand, provider)
 
     def claim(
-        self, id: str, demand: Demand, provider: str, caller: str, run: str
+        self,
+        id: str,
+        demand: Demand,
+        provider: str,
+        caller: str,
+        run: str,
+        grant: Grant | None = None,
     ) -> Claim | None:
         """What a request sets aside; None if it makes no model work.
 
@@ -136,15 +144,18 @@ class Admission:
             provider: of whom.
             caller: who asks; empty if that is not known.
             run: the run it belongs to.
+            grant: what the caller may use; None for as much as all may.
         """
         if not demand.inference:
             return None
         usage = Usage(input=prompt(demand), output=self._outputs(demand))
         weight, money = self._amounts(usage, provider, (demand.model,), "")
         amounts = {"tokens": min(weight, MOST), "money": min(money, MOST), "runs": 1}
-        return Claim(
-            id, tuple(self._entries(amounts, demand.model, provider, caller, run))
+        of_callers = callers_entries(grant, amounts)
+        shared = self._entries(
+            amounts, demand.model, provider, "" if of_callers else caller, run
         )
+        return Claim(id, (*shared, *of_callers))
 
     def _entries(
         self,

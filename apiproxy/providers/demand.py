@@ -235,7 +235,7 @@ def _from_query(query: bytes) -> str:
 
 
 def _from_body(call: Call, body: bytes, fields: Fields) -> Demand:
-    body = _inflated(body, first(fields, b"content-encoding") or b"")
+    body = plain_body(body, first(fields, b"content-encoding") or b"")
     kind = (first(fields, b"content-type") or b"").strip()
     if kind[:10].lower() == b"multipart/":
         return _from_form(call, kind, body)
@@ -270,7 +270,7 @@ def _other(asked: str, body: bytes, fields: Fields) -> Demand:
     """A request in none of our dialects: the model all the same, if it names one."""
     try:
         model = model_in(
-            read_raws(_inflated(body, first(fields, b"content-encoding") or b""))
+            read_raws(plain_body(body, first(fields, b"content-encoding") or b""))
         )
     except Unreadable as reason:
         return Demand(model=asked, unreadable=str(reason) if body else "")
@@ -304,8 +304,12 @@ def _bare(model: str) -> str:
     return model.rpartition("models/")[2]
 
 
-def _inflated(body: bytes, encoding: bytes) -> bytes:
-    """A body without its encoding, at most ``MAX_BODY`` of it."""
+def plain_body(body: bytes, encoding: bytes) -> bytes:
+    """A body without its encoding, at most ``MAX_BODY`` of it.
+
+    Raises:
+        Unreadable: that cannot be undone.
+    """
     pieces: list[bytes] = []
     inflate = Inflate(encoding, pieces.append, MAX_BODY)
     if inflate.identity:

@@ -54,11 +54,6 @@ class Access:
         path = section["callers_file"]
         data = sources.read(path, _ORIGIN) if path else None
         callers = None if data is None else read_callers(data, sources.problems)
-        if any(one.models is not None or one.budgets for one in callers or ()):
-            # To go when the wire asks policy.callers.refuse_model and entries.
-            sources.warnings.append(
-                f"{_ORIGIN}: models and budgets are not enforced yet"
-            )
         return cls(
             hosts=section["hosts"],
             origins=section["origins"],

@@ -25,13 +25,15 @@ from apiproxy.core.memo import Memo
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Ask, first
 from apiproxy.policy.admission import Admission
+from apiproxy.policy.callers import refuse_model
 from apiproxy.policy.edits import Editor
 from apiproxy.policy.ledger import Claim, Ledger, LedgerUnavailable, Shortage
 from apiproxy.policy.rate import RateLimits
 from apiproxy.policy.rules import Rules
 from apiproxy.policy.steering import Shape as Edited, most_used
+from apiproxy.policy.tools import ToolPolicy, ToolUse, inspect
 from apiproxy.providers.calls import Call, costs_nothing, read_call
-from apiproxy.providers.demand import read_demand
+from apiproxy.providers.demand import Unreadable, plain_body, read_demand
 from apiproxy.providers.endings import socket_refusal
 from apiproxy.providers.usage.socket import SocketCopy
 from apiproxy.wire.passage import Books, Passage
@@ -85,6 +87,7 @@ class Metering:
         rules: Rules,
         admission: Admission,
         editor: Editor,
+        tools: ToolPolicy,
         accounts: Accounts,
         rates: RateLimits,
         places: PlaceQueue,
@@ -100,6 +103,7 @@ class Metering:
             rules: what may pass.
             admission: decides by them.
             editor: edits what leaves.
+            tools: judges what the provider is asked to do by itself.
             accounts: where everything is written down.
             rates: how often each provider may be asked.
             places: how many are carried at once.
@@ -108,9 +112,10 @@ class Metering:
             held: bytes of bodies that may be held at once.
             open_without_ledger: whether requests pass while the ledger is away.
         """
-        self._sees_requests = rules.sees_requests or places.limited
+        self._sees_requests = rules.sees_requests or places.limited or tools.denies
         self._admission = admission
         self._editor = editor
+        self._tools = tools
         self._accounts = accounts
         self._places = places
         self._seconds = seconds
@@ -124,15 +129,23 @@ class Metering:
         self._holds = self._sees_requests or rates.enabled
         self.held = ReplayBudget(held)
 
-    @property
-    def gates(self) -> bool:
+    def gates(self, exchange: Exchange) -> bool:
         """Whether a rule has to see a request before any of it leaves."""
-        return self._sees_requests or self._accounts.capped
+        grant = exchange.grant
+        return (
+            self._sees_requests
+            or self._accounts.capped
+            or (grant is not None and grant.limited)
+        )
 
-    @property
-    def holds(self) -> bool:
+    def holds(self, exchange: Exchange) -> bool:
         """Whether a rule has to see a message on a socket before it goes on."""
-        return self._holds or self._accounts.capped
+        grant = exchange.grant
+        return (
+            self._holds
+            or self._accounts.capped
+            or (grant is not None and grant.limited)
+        )
 
     # The way in.
 
@@ -157,7 +170,7 @@ class Metering:
         It was told of. None where no budget and no rule about models is set, and for what
         costs nothing or is counted.
         """
-        if not self._must_count:
+        if not self._must_count(exchange):
             return None
         if ask.upgrade:
             known = self.follows(ask)
@@ -169,10 +182,13 @@ class Metering:
         self.refused(exchange, error)
         return error
 
-    @property
-    def _must_count(self) -> bool:
+    def _must_count(self, exchange: Exchange) -> bool:
         """Whether nothing may pass that cannot be counted."""
-        return self._refuses_unmetered and (self._counts or self._accounts.capped)
+        grant = exchange.grant
+        limited = grant is not None and grant.limited
+        return self._refuses_unmetered and (
+            self._counts or self._accounts.capped or limited
+        )
 
     def refused(self, exchange: Exchange, error: ProxyError) -> None:
         """Tell of a refusal that an agent gets."""
@@ -208,6 +224,9 @@ class Metering:
         query = ask.target.partition(b"?")[2]
         demand = read_demand(ask.method, ask.path, query, body, ask.fields)
         encoding = first(ask.fields, b"content-encoding") or b""
+        refusal = self.refuse_tools(exchange, body, encoding)
+        if refusal is not None:
+            raise refusal
         call = self._calls[ask.path]
         if call is not None:
             self._editor.check(call.shape, demand, encoding)
@@ -217,6 +236,24 @@ class Metering:
         if self._editor.active and not read_codings(encoding):
             body = await self._with_changes(passage, body)
         return Entered(body, passage)
+
+    def refuse_tools(
+        self, exchange: Exchange, body: bytes, encoding: bytes = b""
+    ) -> ProxyError | None:
+        """Why the hosted tools that a body asks for may not be used.
+
+        Args:
+            exchange: it belongs to.
+            body: of a request, or a message on a socket.
+            encoding: of the body.
+        """
+        if self._tools.quiet or not body:
+            return None
+        try:
+            uses = inspect(plain_body(body, encoding))
+        except Unreadable:
+            uses = [ToolUse("unreadable")]
+        return self._tools.decide(exchange, uses) if uses else None
 
     async def _with_changes(self, passage: Passage, body: bytes) -> bytes:
         """The same as ``_edited``; nothing stays set aside if that comes to nothing."""
@@ -267,8 +304,12 @@ class Metering:
         exchange.model = demand.model[:128]
         asks = demand.inference and exchange.transport == "websocket"
         refusal = self.rates.admit(exchange.provider) if asks else None
-        refusal = refusal or self._admission.check(demand, exchange.provider)
-        if demand.later and self._must_count:
+        refusal = (
+            refusal
+            or self._admission.check(demand, exchange.provider)
+            or self._refuse_caller(exchange, demand)
+        )
+        if demand.later and self._must_count(exchange):
             refusal = refusal or Unmetered(_LATER)
         if refusal is not None:
             raise refusal
@@ -283,6 +324,18 @@ class Metering:
             raise
         passage.hold_to(claim, leave, watched=self.cuts)
         return passage
+
+    def _refuse_caller(self, exchange: Exchange, demand: Demand) -> ProxyError | None:
+        """Why this caller may not use the model, under any of the names it was given."""
+        if not demand.inference:
+            return None
+        grant, named = exchange.grant, demand.model
+        if demand.unreadable:
+            named = ""
+        refusal = refuse_model(grant, named)
+        if refusal is None and demand.other:
+            refusal = refuse_model(grant, demand.other)
+        return refusal
 
     async def _claim(self, exchange: Exchange, demand: Demand) -> Claim | None:
         """Set aside what a demand may cost; None if the ledger is away and that is fine."""
@@ -319,11 +372,13 @@ class Metering:
         call = self._calls[ask.path]
         return call is not None and call.shape in _SOCKETS
 
-    def follow(self, ask: Ask, done: Callable[[Record], None]) -> SocketCopy:
+    def follow(
+        self, exchange: Exchange, ask: Ask, done: Callable[[Record], None]
+    ) -> SocketCopy:
         """What reads the conversation on a socket."""
         query = ask.target.partition(b"?")[2]
         model = read_demand(ask.method, ask.path, query, None, ask.fields).model
-        return SocketCopy(done, model, closely=self.gates and self.cuts)
+        return SocketCopy(done, model, closely=self.gates(exchange) and self.cuts)
 
     def refusal_event(self, exchange: Exchange, error: ProxyError) -> bytes:
         """The message that refuses one of the agent's on a socket."""

@@ -105,7 +105,7 @@ class ProviderResource(ReverseProxyResource):
             relay.refuse(refusal)
         elif ask.upgrade:  # each message on a socket is judged
             relay.start()
-        elif metering.gates and metering.asks(ask):
+        elif metering.gates(relay.exchange) and metering.asks(ask):
             Entrance(route, metering, request, ask, relay).start()
         else:
             relay.start(metering.passage(relay.exchange, ask))

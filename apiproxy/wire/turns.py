@@ -122,7 +122,7 @@ class Turns:
         self._socket = socket
         self._mask = mask
         self._complain = complain
-        self._reader = metering.follow(ask, self._settle)
+        self._reader = metering.follow(exchange, ask, self._settle)
         deflate = DeflateTerms.read(extensions, from_agent=True)
         self._chained = deflate is not None and deflate.takeover
         self._reframe = False
@@ -156,7 +156,7 @@ class Turns:
             data: they.
             whole: where the payload begins, if they are one message and nothing else.
         """
-        if self._holding or (self._between and self._metering.holds):
+        if self._holding or (self._between and self._metering.holds(self._exchange)):
             self._holding = True
             self._hold(data)
             return
@@ -245,7 +245,11 @@ class Turns:
 
     def _judge(self, raw: bytes, message: Message) -> None:
         demand = self._demand(message)
-        if demand is None:
+        tools = self._metering.refuse_tools(self._exchange, message.payload or b"")
+        if tools is not None:
+            self._reader.refused()
+            self._refuse(tools)
+        elif demand is None:
             self._refuse(_unreadable(message.gap))
         elif demand.unreadable:
             self._reader.refused()

@@ -18,6 +18,7 @@ from apiproxy.policy.prices import CATALOGUE, Prices
 from apiproxy.policy.rate import RateLimits
 from apiproxy.policy.rules import Budgets, Rules
 from apiproxy.policy.steering import Warnings
+from apiproxy.policy.tools import ToolPolicy
 from apiproxy.wire.metering import Metering
 from apiproxy.wire.places import PlaceQueue
 
@@ -156,6 +157,7 @@ class Desk:
             rules,
             self.admission,
             Editor(rules, Warnings(rules.steering, clock.seconds(), clock.seconds)),
+            ToolPolicy(),
             self.accounts,
             RateLimits(rules.rates, [0] * RateLimits.size(2), names, clock.seconds),
             self.places,

@@ -40,16 +40,6 @@ class AccessTests(SynchronousTestCase):
             [str(rule) for rule in found.tools], ["mcp=deny", "mcp:a.example=allow"]
         )
 
-    def test_what_is_not_enforced_is_said(self) -> None:
-        """Nobody believes in a budget that does not hold."""
-        plain = f'[callers.a]\ntokens = ["{VERIFIER.text()}"]\n'
-        for more, said in (("", False), ("budgets = { runs = 1 }", True)):
-            data = (plain + more).encode()
-            environ = {"APIPROXY_CALLERS_FILE": "/c", "HTTPS_PROXY": "http://p:1"}
-            settings = Settings.read(environ, None, lambda path: data, lambda: "id")  # noqa: B023
-            found = [one for one in settings.warnings if "not enforced" in one]
-            self.assertEqual(bool(found), said)
-
     def test_toml(self) -> None:
         """Lists as lists."""
         toml = b'[access]\nhosts = ["a", "b"]\ntools = ["mcp=deny"]\n'

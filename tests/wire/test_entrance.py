@@ -156,7 +156,7 @@ class RefusingTests(EntranceCase):
             bench.clock.advance(10)
             if not agent.received:
                 agent.send(b"1\r\n \r\n")
-        self.assert_error(agent, 408, "request_timeout")
+        self.assert_error(agent, 408, "request_timeout", closing=True)
         self.all_given_back()
 
     def test_an_agent_that_is_too_slow(self) -> None:

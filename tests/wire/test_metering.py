@@ -17,7 +17,9 @@ from apiproxy.core.errors import (
     RateLimited,
     RunsExceeded,
     TokensExceeded,
+    Unmetered,
 )
+from apiproxy.core.grant import Grant
 from apiproxy.core.usage import Demand
 from apiproxy.core.values import Ask
 from apiproxy.policy.rules import Budgets, Models, Places, Rates, Rules, Steering
@@ -63,8 +65,8 @@ class PassingTests(MeteringCase):
         """Where no rule sees it before."""
         metering = self.desk().metering
         exchange = self.desk().exchange()
-        self.assertFalse(metering.gates)
-        self.assertFalse(metering.holds)
+        self.assertFalse(metering.gates(exchange))
+        self.assertFalse(metering.holds(exchange))
         self.assertIsNotNone(metering.passage(exchange, ask()))
         self.assertIsNone(metering.passage(exchange, ask(method=b"GET")))
         self.assertIsNone(metering.passage(exchange, ask(b"/v1/files")))
@@ -75,13 +77,19 @@ class PassingTests(MeteringCase):
 
     def test_what_makes_rules_see_requests(self) -> None:
         """A budget, places, or a cap that an operator sets; rates only for messages."""
-        self.assertTrue(self.desk(capped(runs=1)).metering.gates)
-        self.assertTrue(self.desk(Rules(places=Places(concurrent=1))).metering.gates)
+        exchange = self.desk().exchange()
+        for rules in (capped(runs=1), Rules(places=Places(concurrent=1))):
+            self.assertTrue(self.desk(rules).metering.gates(exchange))
         desk = self.desk()
         desk.accounts.capped = True
-        self.assertTrue(desk.metering.gates)
+        self.assertTrue(desk.metering.gates(exchange))
         rated = self.desk(Rules(rates=Rates(enabled=True))).metering
-        self.assertEqual((rated.gates, rated.holds), (False, True))
+        seen = rated.gates(exchange), rated.holds(exchange)
+        self.assertEqual(seen, (False, True))
+        exchange.grant = Grant("one", models=(("gpt-*",),))
+        self.assertTrue(self.desk().metering.gates(exchange))
+        exchange.grant = Grant("one")
+        self.assertFalse(self.desk().metering.gates(exchange))
 
     def test_which_sockets_are_followed(self) -> None:
         """Those on which models are talked to."""
@@ -97,6 +105,16 @@ class PassingTests(MeteringCase):
         self.assertGreater(desk.ledger.standing("tokens").reserved, 0)
         passage.end(None)
         self.assertEqual(desk.ledger.standing("tokens").reserved, 0)
+
+    def test_what_cannot_be_counted_by_a_limit_of_a_caller(self) -> None:
+        """Is refused to that caller alone."""
+        desk = self.desk()
+        exchange = desk.exchange()
+        batches = ask(b"/v1/batches")
+        self.assertIsNone(desk.metering.uncounted(exchange, batches))
+        exchange.grant = Grant("ci", models=(("gpt-*",),))
+        self.assertIsInstance(desk.metering.uncounted(exchange, batches), Unmetered)
+        self.assertIsNone(desk.metering.uncounted(exchange, ask()))
 
     def test_leaving_early_is_not_free(self) -> None:
         """The provider may keep an answer that nobody waited for; so it counts as usual."""
