@@ -384,6 +384,16 @@ class BodyUnreadable(PolicyRefusal):
     )
 
 
+class Unmetered(PolicyRefusal):
+    """It might make a model work, and there is a budget that could not count it."""
+
+    status, code = 400, "unmetered_endpoint"
+    default = (
+        "What this would cost cannot be counted, and there is a budget or a rule about"
+        " models; APIPROXY_UNMETERED=allow opens all such endpoints."
+    )
+
+
 class RateLimited(PolicyRefusal):
     """Too many requests, or bytes, in a minute or an hour."""
 

@@ -97,6 +97,7 @@ class Demand(Struct, frozen=True, gc=False):
         other: another model that it names in a place that should not count, such as the
             body of a request whose path names one; empty for none. What is not allowed is
             not allowed there either.
+        later: whether the answer is to be made in the background, and told elsewhere.
         input_bytes: of the prompt, as far as they came with it.
         max_output: tokens that each answer may have; None if it does not say.
         answers: how many are asked for at once.
@@ -113,6 +114,7 @@ class Demand(Struct, frozen=True, gc=False):
     stream: bool = False
     unreadable: str = ""
     other: str = ""
+    later: bool = False
 
 
 class AnswerReader(Protocol):

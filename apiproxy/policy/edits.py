@@ -2,12 +2,16 @@
 
 Every change is a splice of the bytes (``core.splice``): all that is not meant stays as it was
 sent. A body that cannot be edited, because it is encoded or no JSON, stays as it is, and then
-its warnings are not delivered.
+its warnings are not delivered. But one whose usage must be asked for, and cannot, is refused:
+a stream without usage would hide what was thought and not said.
 """
 
 import msgspec
 
+from apiproxy.core.errors import BodyUnreadable
+from apiproxy.core.inflate import read_codings
 from apiproxy.core.splice import SpliceError, find, insert_member, replace
+from apiproxy.core.usage import Demand
 from apiproxy.policy.rules import Rules
 from apiproxy.policy.steering import Due, Shape, Warnings, place
 
@@ -42,6 +46,24 @@ class Editor:
         """Whether models are warned."""
         return self._steers
 
+    def check(self, shape: str, demand: Demand, encoding: bytes) -> None:
+        """See that usage can be asked for, where it has to be.
+
+        Args:
+            shape: of the request.
+            demand: what it asks.
+            encoding: its ``Content-Encoding``, empty for none.
+
+        Raises:
+            BodyUnreadable: it cannot.
+        """
+        if not self._asks_usage or shape != "chat" or not demand.inference:
+            return
+        if demand.unreadable:
+            raise _unreadable(demand.unreadable)
+        if demand.stream and read_codings(encoding):
+            raise _unreadable("content_encoding")
+
     def edit(self, shape: Shape, body: bytes, *, stream: bool, used: float) -> Edited:
         """A request, with all changes.
 
@@ -50,6 +72,9 @@ class Editor:
             body: as it came, without encoding.
             stream: whether its answer is wanted as a stream.
             used: of the budget, from 0 to 1 and above.
+
+        Raises:
+            BodyUnreadable: usage must be asked for, and the body is nested too deep.
         """
         if self._asks_usage and stream and shape == "chat":
             body = _with_usage(body)
@@ -96,4 +121,12 @@ def _with_usage(body: bytes) -> bytes:
             return insert_member(body, options, wish[1], b"true")
         return replace(body, span, b'{"include_usage":true}')
     except SpliceError:
-        return body
+        raise _unreadable("nested_too_deep") from None
+
+
+def _unreadable(why: str) -> BodyUnreadable:
+    return BodyUnreadable(
+        "There is a budget here, and this stream cannot be asked for its usage:"
+        f" {why}; see APIPROXY_INCLUDE_USAGE.",
+        details={"reason": why},
+    )

@@ -94,6 +94,8 @@ class Budgets:
         reserve: tokens of output that are set aside for a model nobody has seen answer.
         include_usage: whether streams of chat completions are asked for their usage, which
             they tell only if asked; ``auto`` where a budget needs it.
+        unmetered: whether what might cost something that nobody can count is let through,
+            where there is a budget or a rule about models.
     """
 
     tokens: int | None = None
@@ -106,6 +108,7 @@ class Budgets:
     cut_off: bool = True
     reserve: int = 4096
     include_usage: Literal["auto", "on", "off"] = "auto"
+    unmetered: Literal["refuse", "allow"] = "refuse"
 
     @property
     def asks_usage(self) -> bool:
@@ -211,6 +214,13 @@ class Rules:
     models: Models = field(factory=Models)
     pricing: Pricing = field(factory=Pricing)
     steering: Steering = field(factory=Steering)
+
+    @property
+    def counts(self) -> bool:
+        """Whether something is set that only holds where answers can be counted."""
+        budgets = self.budgets
+        caps = (budgets.tokens, budgets.ai_credits, budgets.runs)
+        return self.reads_models or any(cap is not None for cap in caps)
 
     @property
     def unknown(self) -> Unknown:

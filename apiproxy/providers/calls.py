@@ -4,6 +4,9 @@ All dialects are known on every port: Copilot's serves three of them, and behind
 the operator's own may stand anything. A base path in front does not matter, since only the
 end of a path is looked at. What only lists, counts, stores or cancels is none of these;
 neither are batches, whose work is done later and told elsewhere.
+
+Where a budget is set, what is none of these is not let through for that reason alone: a path
+that nobody here knows may well make a model work. Only what ``costs_nothing`` is.
 """
 
 import re
@@ -70,7 +73,7 @@ _LAST = re.compile(
 )
 
 _GOOGLE = re.compile(rb"/(?:models|tunedModels|endpoints)/([^/]+):([A-Za-z]+)/*\Z")
-_GOOGLE_LIVE = re.compile(rb"\.BidiGenerateContent(?:Constrained)?/*\Z")
+_GOOGLE_LIVE = re.compile(rb"[./]BidiGenerateContent(?:Constrained)?/*\Z")
 _GOOGLE_INFERENCE = frozenset(
     {
         b"directPredict",
@@ -97,6 +100,35 @@ _BEDROCK = re.compile(
     rb"(invoke|invoke-with-response-stream|converse|converse-stream)/*\Z"
 )
 _AZURE = re.compile(rb"/deployments/([^/]+)/")
+
+_READING = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
+"""Methods that make no model work."""
+
+_FREE = re.compile(
+    rb"(?:/[A-Za-z0-9_.@-]+)*"
+    rb"(?:/messages/count_tokens|/responses/input_tokens|/model/[A-Za-z0-9_.:@-]+/count-tokens"
+    rb"|/models/(?:[A-Za-z0-9_.@-]|%40)+:(?:countTokens|computeTokens)"
+    rb"|/(?:responses|batches|uploads)/[A-Za-z0-9_.-]+/cancel|/files|/uploads"
+    rb"|/uploads/[A-Za-z0-9_.-]+/(?:parts|complete)|/moderations|/traces/ingest"
+    rb"|/conversations(?:/[A-Za-z0-9_.-]+(?:/items)?)?"
+    rb"|/models/session(?:/[A-Za-z0-9_.-]+)?|/models/[A-Za-z0-9_.@-]+/policy"
+    rb"|/mcp(?:/[A-Za-z0-9_.-]+)*|/api/event_logging/(?:v2/)?batch|/api/claude_code/metrics)"
+    rb"/*\Z"
+)
+"""What counts tokens, stores, cancels or reports. Nothing in it can be read in two ways."""
+
+
+def costs_nothing(method: bytes, path: bytes) -> bool:
+    """Whether a request surely makes no model work.
+
+    Args:
+        method: as sent; one in an unusual spelling may be any to its server.
+        path: without its query.
+    """
+    if method in _READING or _FREE.match(path) is not None:
+        return True
+    call = _google(path)
+    return call is not None and call.model == _VERTEX_COUNTS and not call.inference
 
 
 def read_call(method: bytes, path: bytes) -> Call | None:

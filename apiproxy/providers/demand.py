@@ -10,13 +10,14 @@ into objects.
 
 import re
 from collections.abc import Mapping
+from itertools import product
 
 import msgspec
 
 from apiproxy.core.inflate import Inflate
 from apiproxy.core.usage import Demand
 from apiproxy.core.values import Fields, first
-from apiproxy.providers.calls import Call, plain_name, read_call
+from apiproxy.providers.calls import Call, Shape, plain_name, read_call
 from apiproxy.providers.forms import UnreadableForm, read_form
 
 MAX_BODY = 64 * 1024 * 1024
@@ -40,7 +41,22 @@ _LIMITS = (
     "maxTokenCount",
     "max_gen_len",
 )
-_ANSWERS = ("n", "candidateCount", "candidate_count")
+_OWN_LIMITS: Mapping[Shape, tuple[str, ...]] = {
+    "chat": ("max_completion_tokens", "max_tokens"),
+    "completions": ("max_tokens", "max_tokens_to_sample"),
+    "responses": ("max_output_tokens",),
+    "messages": ("max_tokens",),
+}
+"""The limits that hold in these dialects. A limit of another dialect would be passed over by
+the provider, and let an agent set aside too little."""
+
+_ANSWERS = ("n", "best_of", "candidateCount", "candidate_count")
+_LATER = ("background", "deferred")
+"""What Responses and xAI call an answer that is made in the background."""
+
+_FALLBACKS = ("models", "fallbacks")
+"""Lists of other models, by which routers in front of several providers choose."""
+
 _NESTED = (
     "generationConfig",
     "generation_config",
@@ -56,9 +72,28 @@ _FILES = (b"base64,", b'"data"', b'"bytes"')
 _FILE_BYTES = 4096
 """What an image or a file counts as: about a thousand tokens, whatever its size."""
 
+_KNOWN = (
+    *(_LIMITS + _ANSWERS + _NESTED + _LATER + _FALLBACKS),
+    *("stream", "type", "response", "generate", "stream_id"),
+    *("setup", "clientContent", "realtimeInput", "toolResponse", "turnComplete"),
+)
+"""The keys that matter anywhere, besides all spellings of ``model``."""
+
+_MODELS = tuple(map("".join, product("mM", "oO", "dD", "eE", "lL")))
+
 Raws = Mapping[str, msgspec.Raw]
 
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# A dictionary of all keys would be as large as an agent likes: a gigabyte, and seconds of
+# work, for a body of 60 MB. What is not in this structure is passed over.
+_Top: type[msgspec.Struct] = msgspec.defstruct(
+    "_Top",
+    [
+        (f"at{number}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET)
+        for number in range(len(_KNOWN + _MODELS))
+    ],
+    rename={f"at{number}": key for number, key in enumerate(_KNOWN + _MODELS)},
+)
+_top = msgspec.json.Decoder(_Top)
 _any = msgspec.json.Decoder()
 
 
@@ -101,15 +136,17 @@ def read_demand(
 
 
 def read_raws(body: bytes) -> Raws:
-    """The top level of a JSON object.
+    """What matters of the top level of a JSON object.
 
     Raises:
         Unreadable: it is none.
     """
     try:
-        return _object.decode(body)
+        top = _top.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise Unreadable(NOT_JSON) from None
+    found = zip(_KNOWN + _MODELS, msgspec.structs.astuple(top), strict=True)
+    return {key: raw for key, raw in found if raw is not msgspec.UNSET}
 
 
 def prompt_bytes(body: bytes) -> int:
@@ -132,9 +169,10 @@ def model_in(raws: Raws) -> str:
     Raises:
         Unreadable: parsers may differ about it, or it is no name.
     """
-    for key in raws:
-        if key != "model" and len(key) == 5 and key.lower() == "model":
-            raise Unreadable(AMBIGUOUS)
+    if any(key in raws for key in _MODELS[1:]):
+        raise Unreadable(AMBIGUOUS)
+    if any(_value(raws, key) for key in _FALLBACKS):
+        raise Unreadable(AMBIGUOUS)
     value = _value(raws, "model")
     if value is None:
         return ""
@@ -155,9 +193,19 @@ def checked(model: str) -> str:
     return model
 
 
-def most_output(raws: Raws) -> int | None:
-    """The largest of the limits that an object sets for one answer, in tokens."""
-    found = [number for place in _places(raws) for number in _numbers(place, _LIMITS)]
+def most_output(raws: Raws, shape: Shape | None = None) -> int | None:
+    """The largest of the limits that an object sets for one answer, in tokens.
+
+    Args:
+        raws: the object.
+        shape: its dialect; None for any.
+    """
+    own = None if shape is None else _OWN_LIMITS.get(shape)
+    if own is None:
+        places = _places(raws)
+        found = [number for place in places for number in _numbers(place, _LIMITS)]
+    else:
+        found = _numbers(raws, own)
     return min(max(found), _MOST_TOKENS) if found else None
 
 
@@ -165,6 +213,15 @@ def answers_in(raws: Raws) -> int:
     """How many answers an object asks for, at least 1."""
     found = [number for place in _places(raws) for number in _numbers(place, _ANSWERS)]
     return min(max(found, default=1) or 1, _MOST_ANSWERS)
+
+
+def comes_later(raws: Raws) -> bool:
+    """Whether an answer is to be made in the background, and fetched elsewhere."""
+    return any(
+        bytes(raws[key]).strip() not in (b"false", b"null")
+        for key in _LATER
+        if key in raws
+    )
 
 
 def _from_query(query: bytes) -> str:
@@ -187,9 +244,10 @@ def _from_body(call: Call, body: bytes, fields: Fields) -> Demand:
         inference=call.inference,
         model=model_in(raws),
         input_bytes=prompt_bytes(body),
-        max_output=most_output(raws),
+        max_output=most_output(raws, call.shape),
         answers=answers_in(raws),
-        stream=call.stream or _value(raws, "stream") is True,
+        stream=call.stream or bool(_value(raws, "stream")),  # 1 is true to some
+        later=comes_later(raws),
     )
 
 
@@ -283,8 +341,8 @@ def _places(raws: Raws) -> list[Raws]:
         raw = raws.get(key)
         if raw is not None:
             try:
-                places.append(_object.decode(raw))
-            except (msgspec.DecodeError, ValueError, RecursionError):
+                places.append(read_raws(bytes(raw)))
+            except Unreadable:
                 continue
     return places
 

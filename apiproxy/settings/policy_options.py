@@ -265,8 +265,14 @@ _HOW_MUCH = (
         "auto",
         "Ask streams of chat completions for their usage: where a budget needs it, or not.",
     ),
+    _ours(
+        "UNMETERED",
+        "budgets.unmetered",
+        one_of("refuse", "allow"),
+        _BUDGETS.unmetered,
+        "Batches and all else that might cost what a budget or a rule here cannot see.",
+    ),
 )
-
 _WHICH = (
     _both(
         "ALLOWED_MODELS",

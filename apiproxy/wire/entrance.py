@@ -45,10 +45,12 @@ class Entrance:
         self._channel = request.channel
         self._ask = ask
         self._relay = relay
-        self._body: list[bytes] = []
+        # One piece: an agent may well send a body in a million of them.
+        self._body = bytearray()
         self._size = 0
         self._asking: Deferred[None] | None = None
         self._stall = Stall()
+        self._began: float | None = None
 
     def start(self) -> None:
         """Take in the body, if there is one."""
@@ -77,14 +79,14 @@ class Entrance:
             self._refuse(Overloaded(_HELD))
         else:
             self._size += len(payload)
-            self._body.append(payload)
+            self._body += payload
             if self._request.length == CHUNKED:
                 self._metering.rates.charge(self.exchange.provider, len(payload))
 
     def body_ended(self) -> None:
         """All is here: ask."""
-        body = b"".join(self._body)
-        self._body = [body]
+        body = bytes(self._body)
+        self._body = bytearray()
         story = self._metering.enter(self._relay.exchange, self._ask, body)
         asking = Deferred.fromCoroutine(story)
         judged = asking.addCallbacks(self._may_pass, self._may_not)
@@ -102,8 +104,14 @@ class Entrance:
 
     def look(self, now: float) -> None:
         """Act on deadlines (see ``wire.watch``)."""
+        if self._asking is not None:
+            return
+        if self._began is None:
+            self._began = now
+        patience = self._route.deadlines.body
         idle = self._stall.seconds(self._size, now)
-        if self._asking is None and idle > self._route.deadlines.body:
+        slow = now - self._began > patience + self._size / _SLOWEST
+        if idle > patience or slow:
             self._refuse(AgentTooSlow())
 
     # What comes of it.
@@ -111,7 +119,6 @@ class Entrance:
     def _may_pass(self, entered: Entered) -> None:
         size, self._size = self._size, 0
         entered.passage.own(lambda: self._metering.held.give(size))
-        self._body = []
         self._relay.start_whole(entered.body, entered.passage)
 
     def _may_not(self, failure: Failure) -> None:
@@ -146,7 +153,7 @@ class Entrance:
         """The memory of the body is the relay's now, or nobody's."""
         self._metering.held.give(self._size)
         self._size = 0
-        self._body = []
+        self._body = bytearray()
 
     def stop(self, error: ProxyError) -> None:
         """End it now."""
@@ -164,5 +171,9 @@ class Entrance:
     def __repr__(self) -> str:
         return f"<Entrance {self._relay.exchange!r} {self._size} bytes>"
 
+
+_SLOWEST = 64 * 1024
+"""Bytes of a body that come in a second, at least, once an agent has had its time for none.
+What is held is taken from all others, so nobody may keep it by a byte now and then."""
 
 _HELD = "Too many requests are held at once; see APIPROXY_MAX_HELD_BYTES."

@@ -18,8 +18,9 @@ from typing import Protocol, cast, get_args
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from apiproxy.core.errors import LedgerAway, ProxyError
+from apiproxy.core.errors import LedgerAway, ProxyError, Unmetered
 from apiproxy.core.exchange import Exchange
+from apiproxy.core.inflate import read_codings
 from apiproxy.core.memo import Memo
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Ask, first
@@ -31,7 +32,7 @@ from apiproxy.policy.rate import RateLimits
 from apiproxy.policy.rules import Rules
 from apiproxy.policy.steering import Shape as Edited, most_used
 from apiproxy.policy.tools import ToolPolicy, ToolUse, inspect
-from apiproxy.providers.calls import Call, read_call
+from apiproxy.providers.calls import Call, costs_nothing, read_call
 from apiproxy.providers.demand import Unreadable, plain_body, read_demand
 from apiproxy.providers.endings import socket_refusal
 from apiproxy.providers.usage.socket import SocketCopy
@@ -121,6 +122,8 @@ class Metering:
         self._new_id = new_id
         self._open = open_without_ledger
         self._calls: Memo[Call | None] = Memo(lambda path: read_call(b"POST", path))
+        self._refuses_unmetered = rules.budgets.unmetered == "refuse"
+        self._counts = rules.counts
         self.cuts = rules.budgets.cut_off
         self.rates = rates
         self._holds = self._sees_requests or rates.enabled
@@ -161,6 +164,32 @@ class Metering:
             self.refused(exchange, error)
         return error
 
+    def uncounted(self, exchange: Exchange, ask: Ask) -> ProxyError | None:
+        """The refusal of what might cost something that nobody could count.
+
+        It was told of. None where no budget and no rule about models is set, and for what
+        costs nothing or is counted.
+        """
+        if not self._must_count(exchange):
+            return None
+        if ask.upgrade:
+            known = self.follows(ask)
+        else:
+            known = self.asks(ask) or costs_nothing(ask.method, ask.path)
+        if known:
+            return None
+        error = Unmetered()
+        self.refused(exchange, error)
+        return error
+
+    def _must_count(self, exchange: Exchange) -> bool:
+        """Whether nothing may pass that cannot be counted."""
+        grant = exchange.grant
+        limited = grant is not None and grant.limited
+        return self._refuses_unmetered and (
+            self._counts or self._accounts.capped or limited
+        )
+
     def refused(self, exchange: Exchange, error: ProxyError) -> None:
         """Tell of a refusal that an agent gets."""
         self._accounts.refused(exchange, error)
@@ -198,11 +227,13 @@ class Metering:
         refusal = self.refuse_tools(exchange, body, encoding)
         if refusal is not None:
             raise refusal
-        passage = await self.admit(exchange, demand)
         call = self._calls[ask.path]
         if call is not None:
+            self._editor.check(call.shape, demand, encoding)
+        passage = await self.admit(exchange, demand)
+        if call is not None:
             passage.shape = call.shape
-        if self._editor.active and not encoding:
+        if self._editor.active and not read_codings(encoding):
             body = await self._with_changes(passage, body)
         return Entered(body, passage)
 
@@ -278,6 +309,8 @@ class Metering:
             or self._admission.check(demand, exchange.provider)
             or self._refuse_caller(exchange, demand)
         )
+        if demand.later and self._must_count(exchange):
+            refusal = refusal or Unmetered(_LATER)
         if refusal is not None:
             raise refusal
         passage = self.note(exchange, demand)
@@ -364,3 +397,9 @@ def _answer(
         return
     assert found is None or isinstance(found, Shortage)
     known.callback(found)
+
+
+_LATER = (
+    "An answer that is made in the background cannot be counted, and there is a budget or a"
+    " rule about models; APIPROXY_UNMETERED=allow lets it pass."
+)

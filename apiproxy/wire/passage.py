@@ -22,9 +22,8 @@ from apiproxy.core.errors import (
 )
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.head import UNTIL_CLOSE
-from apiproxy.core.usage import AnswerReader, Demand, Record, Usage
+from apiproxy.core.usage import AnswerReader, Demand, Record
 from apiproxy.core.values import Answer, first
-from apiproxy.policy.estimates import prompt
 from apiproxy.policy.ledger import Claim
 from apiproxy.providers.calls import Shape
 from apiproxy.providers.endings import stream_ending
@@ -306,8 +305,7 @@ class Passage:
         exchange, demand = self.exchange, self.demand
         asked = exchange.forwarded is not None and demand.inference
         if asked and not self._status and isinstance(error, _WORKING):
-            usage = Usage(input=prompt(demand))
-            self.record(Record(usage=usage, estimated=True, gap=gap(error)))
+            self.record(Record(gap=gap(error)))  # counted as what is usual
         else:
             self._settled = True
             self._books.give_back(self, self._status)

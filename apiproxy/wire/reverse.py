@@ -100,6 +100,7 @@ class ProviderResource(ReverseProxyResource):
         refusal = None
         if metering.rates.enabled:
             refusal = metering.limit(relay.exchange, ask.length or 0)
+        refusal = refusal or metering.uncounted(relay.exchange, ask)
         if refusal is not None:
             relay.refuse(refusal)
         elif ask.upgrade:  # each message on a socket is judged

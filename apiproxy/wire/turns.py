@@ -17,12 +17,17 @@ a socket the agent's messages go on uncompressed, each in a frame of our own mak
 
 Several responses may be under way at once. Which of them a record is of is known from what
 asked for it, the very ``Demand``, for that is the only thing that all dialects have.
+
+Realtime and Live also answer what they hear, unasked. Where a rule has to see requests, such
+a response is judged when it begins, or at the latest when it is over. It cannot be taken
+back; but if it may not be, the socket is closed, and nobody hears a second one.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from msgspec import structs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
@@ -46,6 +51,11 @@ _MASKED, _RESERVED = 0x80, 0x70
 
 _INTERNAL = 1011
 _TRY_LATER = 1013
+
+_MOST_OPEN = 128
+"""Requests that were let through and have no response yet; more than a reader remembers.
+
+Live may be asked as often as an agent likes while it speaks."""
 
 _MOST_WAITING = 64 * 1024
 """Bytes of messages that wait to be judged before the agent is read no more."""
@@ -131,6 +141,8 @@ class Turns:
         self._stopped = False
         self._asking: Deferred[None] | None = None
         self._open: list[Passage] = []
+        self._begun = 0
+        self._meeting: list[tuple[Demand, Deferred[None]]] = []
         self._unsaid: list[bytes] = []
         self._ending: ProxyError | None = None
         self._overdue = False
@@ -160,7 +172,7 @@ class Turns:
         for message in self._asked.feed(data):
             demand = self._demand(message)
             if demand is not None and demand.inference:
-                self._open.append(self._metering.note(self._exchange, demand))
+                self._let_in(self._metering.note(self._exchange, demand))
         self._between = self._asked.clear == len(data)
 
     def _demand(self, message: Message) -> Demand | None:
@@ -266,7 +278,7 @@ class Turns:
             return
         edited = await self._metering.edited_message(passage, message.payload)
         passage.cut = self.stop
-        self._open.append(passage)
+        self._let_in(passage)
         if edited is message.payload:
             self._pass(raw, message)
         else:
@@ -351,6 +363,9 @@ class Turns:
         for message in messages:
             if message.payload is not None:
                 self._reader.told(message.payload)
+            if self._holding and self._begun != self._reader.begun:
+                self._begun = self._reader.begun
+                self._look_for_new()
         if self._holding and self._metering.cuts:
             self._look()
 
@@ -391,18 +406,71 @@ class Turns:
         """A response is over, and so is the passage of what asked for it."""
         demand = self._reader.answered
         passage = self._passage_of(demand)
+        if passage is None:
+            passage = self._metering.note(self._exchange, demand or Demand(True))
+            if demand is not None and _has_worked(demand, record):
+                self._meet(structs.replace(demand, inference=True))
         passage.size, self._told_bytes = self._told_bytes, 0
         passage.record(record)
         passage.end(None)
         if not self._reader.waiting and not self._reader.running:
             self._end_all(None)  # what asked during a response has become a part of it
 
-    def _passage_of(self, demand: Demand | None) -> Passage:
-        """The one that this demand was let through by; a new one if nobody had asked."""
+    def _let_in(self, passage: Passage) -> None:
+        """One more under way; one too many ends the oldest."""
+        if len(self._open) >= _MOST_OPEN:
+            self._open.pop(0).end(None)
+        self._open.append(passage)
+
+    def _passage_of(self, demand: Demand | None) -> Passage | None:
+        """The one that this demand was let through by; None if nobody had asked."""
         for at, passage in enumerate(self._open):
             if passage.demand is demand:
                 return self._open.pop(at)
-        return self._metering.note(self._exchange, demand or Demand(True))
+        return None
+
+    # What nobody has asked for.
+
+    def _look_for_new(self) -> None:
+        """See whether what has begun was let through."""
+        known = [passage.demand for passage in self._open]
+        for demand, _ in self._reader.under_way:
+            if demand.inference and not any(demand is one for one in known):
+                self._meet(demand)
+
+    def _meet(self, demand: Demand) -> None:
+        """Judge a response that is there already."""
+        if not self._holding or self._ending is not None:
+            return
+        if any(demand is one for one, _ in self._meeting):
+            return
+        meeting = Deferred.fromCoroutine(self._welcome(demand))
+        if not meeting.called:
+            self._meeting.append((demand, meeting))
+        _ = meeting.addErrback(self._unwelcome)
+
+    async def _welcome(self, demand: Demand) -> None:
+        """Have it set aside what it may cost, if it is not over yet."""
+        try:
+            passage = await self._metering.admit(self._exchange, demand)
+        finally:
+            self._meeting = [each for each in self._meeting if each[0] is not demand]
+        if any(demand is one for one, _ in self._reader.under_way):
+            passage.cut = self.stop
+            self._let_in(passage)
+        else:
+            passage.end(None)
+
+    def _unwelcome(self, failure: Failure) -> None:
+        error = failure.value
+        if failure.check(CancelledError):
+            return
+        if not isinstance(error, ProxyError):
+            assert error is not None
+            self._complain("a response could not be judged", error)
+            error = InternalError()
+        self._metering.refused(self._exchange, error)
+        self.stop(error)
 
     # The end.
 
@@ -427,6 +495,9 @@ class Turns:
         self._drop()
         self._metering.held.give(self._taken)
         self._taken = 0
+        self._holding = False  # nothing is judged any more
+        for _, meeting in list(self._meeting):
+            meeting.cancel()
         self._reader.end(gap(error))
         self._end_all(error)
 
@@ -437,6 +508,11 @@ class Turns:
 
     def __repr__(self) -> str:
         return f"<Turns {len(self._open)} under way, {len(self._queue)} waiting>"
+
+
+def _has_worked(demand: Demand, record: Record) -> bool:
+    """Whether a model has worked, perhaps for a message that asked it not to."""
+    return demand.inference or (record.usage is not None and record.usage.output > 0)
 
 
 def _unreadable(why: str) -> BodyUnreadable:

@@ -6,6 +6,8 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from apiproxy.core.errors import BodyUnreadable
+from apiproxy.core.usage import Demand
 from apiproxy.policy.edits import Editor
 from apiproxy.policy.rules import Budgets, Rules, Steering
 from apiproxy.policy.steering import Warnings
@@ -64,13 +66,27 @@ class UsageTests(SynchronousTestCase):
             )
 
     def test_nothing_else_is_edited(self) -> None:
-        """Neither what is no stream, nor other dialects, nor what is no JSON."""
+        """Neither what is no stream, nor other dialects; what is no JSON is refused."""
         asking = editor(include_usage="on")
         for shape, stream in (("chat", False), ("responses", True), ("messages", True)):
             edited = asking.edit(shape, CHAT, stream=stream, used=1.0)  # type: ignore[arg-type]
             self.assertEqual(edited.body, CHAT)
         for body in (b"", b"[]", b'{"a":', b"\xff"):
-            self.assertEqual(self.wished(body), body)
+            self.assertRaises(BodyUnreadable, self.wished, body)
+
+    def test_what_need_not_be_asked(self) -> None:
+        """No budget, another dialect, no stream: it passes, however it is packed."""
+        stream = Demand(True, stream=True)
+        asking = editor(include_usage="on")
+        self.assertRaises(BodyUnreadable, asking.check, "chat", stream, b"br")
+        for some, shape, demand, encoding in (
+            (editor(runs=1), "chat", stream, b"br"),
+            (asking, "responses", stream, b"br"),
+            (asking, "chat", Demand(True), b"br"),
+            (asking, "chat", Demand(), b"br"),
+            (asking, "chat", stream, b"identity"),
+        ):
+            some.check(shape, demand, encoding)
 
 
 class WarningTests(SynchronousTestCase):

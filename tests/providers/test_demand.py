@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.usage import Demand
 from apiproxy.core.values import Fields
-from apiproxy.providers.demand import prompt_bytes, read_demand
+from apiproxy.providers.demand import prompt_bytes, read_demand, read_raws
 
 CHAT = b"/v1/chat/completions"
 GEMINI = b"/v1beta/models/gemini-2.5-flash:generateContent"
@@ -50,11 +50,7 @@ class BodyTests(SynchronousTestCase):
         """Where several are set, the largest is what may come."""
         for body, most in (
             ({"max_tokens": 7}, 7),
-            ({"max_output_tokens": 7, "max_tokens": 9}, 9),
-            ({"generationConfig": {"maxOutputTokens": 7, "candidateCount": 2}}, 7),
-            ({"generation_config": {"max_output_tokens": 7}}, 7),
-            ({"inferenceConfig": {"maxTokens": 7}}, 7),
-            ({"textGenerationConfig": {"maxTokenCount": 7}}, 7),
+            ({"max_completion_tokens": 7, "max_tokens": 9}, 9),
             ({"max_tokens": 7.0}, 7),
             ({"max_tokens": 1e300}, None),
             ({"max_tokens": -1}, None),
@@ -62,6 +58,27 @@ class BodyTests(SynchronousTestCase):
             ({"max_tokens": None, "generationConfig": []}, None),
         ):
             self.assertEqual(ask(body).max_output, most, body)
+        bodies: tuple[tuple[bytes, Any], ...] = (
+            (GEMINI, {"generationConfig": {"maxOutputTokens": 7}}),
+            (GEMINI, {"generation_config": {"max_output_tokens": 7}}),
+            (b"/model/m/converse", {"inferenceConfig": {"maxTokens": 7}}),
+            (b"/model/m/invoke", {"textGenerationConfig": {"maxTokenCount": 7}}),
+            (b"/v1/responses", {"max_output_tokens": 7}),
+            (b"/v1/messages", {"max_tokens": 7}),
+        )
+        for path, asked in bodies:
+            self.assertEqual(ask(asked, path).max_output, 7, asked)
+
+    def test_a_limit_of_another_dialect_is_none(self) -> None:
+        """Its provider passes it over, so it must not make what is set aside small."""
+        bodies: tuple[tuple[bytes, Any], ...] = (
+            (CHAT, {"max_output_tokens": 1}),
+            (CHAT, {"generationConfig": {"maxOutputTokens": 1}}),
+            (b"/v1/responses", {"max_tokens": 1}),
+            (b"/v1/messages", {"parameters": {"max_tokens": 1}}),
+        )
+        for path, body in bodies:
+            self.assertIsNone(ask(body, path).max_output, body)
 
     def test_the_number_of_answers_is_bounded(self) -> None:
         """And is at least one."""
@@ -69,9 +86,32 @@ class BodyTests(SynchronousTestCase):
             ({"n": 0}, 1),
             ({"n": 1e9}, 1024),
             ({"n": []}, 1),
+            ({"n": 2, "best_of": 20}, 20),
             ({"generationConfig": {"candidateCount": 4}}, 4),
         ):
             self.assertEqual(ask(body).answers, answers)
+
+    def test_answers_in_the_background(self) -> None:
+        """Whatever else than false or null a lenient parser takes for true."""
+        values: tuple[Any, ...] = (True, "true", 1, {})
+        for value in values:
+            self.assertTrue(ask({"background": value}).later)
+        for value in (False, None):
+            self.assertFalse(ask({"background": value}).later)
+
+    def test_only_keys_that_matter_are_kept(self) -> None:
+        """Others cost no memory, however many there are; escapes in a key hide nothing."""
+        many = b",".join(b'"%x":1' % number for number in range(1000))
+        raws = read_raws(b'{%b,"\\u006dodel":"m","MODEL":"n","model":"o"}' % many)
+        self.assertEqual({key: bytes(raws[key]) for key in raws}, _BOTH)
+        self.assertEqual(ask(b'{"\\u006dodel":"m"}').model, "m")
+
+    def test_lists_of_models(self) -> None:
+        """Beside the model are a way to another one."""
+        for key in ("models", "fallbacks"):
+            demand = ask({"model": "m", key: ["n"]})
+            self.assertEqual(demand.unreadable, "ambiguous_model")
+            self.assertEqual(ask({"model": "m", key: []}).unreadable, "")
 
     def test_encoded_bodies_are_read(self) -> None:
         """gzip, deflate and br, as Codex and others send them."""
@@ -218,3 +258,6 @@ class FormTests(SynchronousTestCase):
         body = self.form(("model", "a"), ("model", "b"))
         demand = ask(body, b"/v1/images/edits", fields=TYPE)
         self.assertEqual((demand.unreadable, demand.inference), ("bad_form", True))
+
+
+_BOTH = {"model": b'"o"', "MODEL": b'"n"'}

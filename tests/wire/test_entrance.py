@@ -1,5 +1,6 @@
 """The way in, where rules have to see a request whole."""
 
+import tracemalloc
 from typing import Any
 
 from attrs import evolve
@@ -82,6 +83,26 @@ class WholeTests(EntranceCase):
         agent.send(get())
         self.assert_error(agent, 429, "rate_limited")
 
+    def test_a_body_in_many_pieces_takes_no_more_memory_than_its_bytes(self) -> None:
+        """An agent that sends two bytes at a time must not hold twenty times as many."""
+        bench = self.scene(held=1 << 30)
+        agent = bench.agent()
+        agent.send(chunked())
+        tracemalloc.start()
+        try:
+            for _ in range(200):
+                agent.send(b"2\r\n{ \r\n" * 100)
+                agent.send(b"2\r\n{")
+                agent.send(b" \r\n")
+            before = tracemalloc.get_traced_memory()[0]
+            pieces = 20_000
+            for _ in range(pieces):
+                agent.send(b"2\r\n{ \r\n")
+            grown = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        self.assertLess(grown, pieces * 10)
+
     def test_what_asks_no_model_does_not_wait(self) -> None:
         """It leaves as it comes."""
         bench = self.scene()
@@ -125,6 +146,18 @@ class RefusingTests(EntranceCase):
         agent.send(post(CHAT, BODY))
         self.assertIn(b"too_many_exchanges", agent.received)
         self.all_given_back(40)
+
+    def test_an_agent_that_sends_a_byte_now_and_then(self) -> None:
+        """Does not keep for itself the memory that all share."""
+        bench = self.scene()
+        agent = bench.agent()
+        agent.send(chunked(b" " * 1000))
+        for _ in range(20):
+            bench.clock.advance(10)
+            if not agent.received:
+                agent.send(b"1\r\n \r\n")
+        self.assert_error(agent, 408, "request_timeout", closing=True)
+        self.all_given_back()
 
     def test_an_agent_that_is_too_slow(self) -> None:
         """Or leaves in the middle of its body."""

@@ -1,5 +1,6 @@
 """From a demand to a settled record: what stands at the way in."""
 
+import gzip
 from collections.abc import Awaitable
 from typing import Any
 
@@ -8,12 +9,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.errors import (
+    AgentGone,
+    BodyUnreadable,
     BudgetReserved,
     LedgerAway,
     ModelRefused,
     RateLimited,
     RunsExceeded,
     TokensExceeded,
+    Unmetered,
 )
 from apiproxy.core.grant import Grant
 from apiproxy.core.usage import Demand
@@ -102,6 +106,26 @@ class PassingTests(MeteringCase):
         passage.end(None)
         self.assertEqual(desk.ledger.standing("tokens").reserved, 0)
 
+    def test_what_cannot_be_counted_by_a_limit_of_a_caller(self) -> None:
+        """Is refused to that caller alone."""
+        desk = self.desk()
+        exchange = desk.exchange()
+        batches = ask(b"/v1/batches")
+        self.assertIsNone(desk.metering.uncounted(exchange, batches))
+        exchange.grant = Grant("ci", models=(("gpt-*",),))
+        self.assertIsInstance(desk.metering.uncounted(exchange, batches), Unmetered)
+        self.assertIsNone(desk.metering.uncounted(exchange, ask()))
+
+    def test_leaving_early_is_not_free(self) -> None:
+        """The provider may keep an answer that nobody waited for; so it counts as usual."""
+        desk = self.desk(capped(tokens=10**9))
+        passage = self.admitted(desk)
+        passage.exchange.forward(reused=False, dial_seconds=0.0)
+        passage.end(AgentGone())
+        self.assertEqual(desk.ledger.standing("tokens").spent, (25 + 4 * 50) * 1000)
+        desk.accounts.flush()
+        self.assertTrue(desk.told[0].record.estimated)
+
     def test_what_asks_no_model_claims_nothing(self) -> None:
         """Nor does it take a place."""
         desk = self.desk(Rules(places=Places(concurrent=1)))
@@ -115,14 +139,36 @@ class PassingTests(MeteringCase):
         entered = self.successResultOf(self.of(story))
         self.assertEqual(entered.passage.shape, "chat")
         self.assertIn(b'"include_usage":true', entered.body)
-        packed = ask(CHAT, b"POST", (b"content-encoding", b"x"))
-        story = desk.metering.enter(desk.exchange(), packed, BODY)
-        self.assertEqual(self.successResultOf(self.of(story)).body, BODY)
+        plain = ask(CHAT, b"POST", (b"content-encoding", b"identity"))
+        story = desk.metering.enter(desk.exchange(), plain, BODY)
+        edited = self.successResultOf(self.of(story)).body
+        self.assertIn(b'"include_usage":true', edited)
+        packed = ask(CHAT, b"POST", (b"content-encoding", b"gzip"))
+        body = gzip.compress(b'{"model":"gpt-4o"}')
+        story = desk.metering.enter(desk.exchange(), packed, body)
+        self.assertEqual(self.successResultOf(self.of(story)).body, body)
         other = desk.metering.enter(desk.exchange(), ask(b"/v1/files"), b"x")
         self.assertEqual(self.successResultOf(self.of(other)).body, b"x")
 
 
 class RefusingTests(MeteringCase):
+    def test_streams_that_cannot_be_asked_for_their_usage(self) -> None:
+        """Packed, nested too deep, or no JSON to the letter: no way to think for nothing."""
+        desk = self.desk(capped(tokens=10**9))
+        packed = gzip.compress(BODY)
+        deep = b'{"stream":1,"x":' + b"[" * 100 + b"]" * 100 + b"}"
+        gzipped = (b"content-encoding", b"gzip")
+        for body, fields, reason in (
+            (packed, [gzipped], "content_encoding"),
+            (deep, [], "nested_too_deep"),
+            (b'{"stream":true,"x":NaN}', [], "not_json"),
+        ):
+            asked = ask(CHAT, b"POST", *fields)
+            story = self.of(desk.metering.enter(desk.exchange(), asked, body))
+            error = self.failureResultOf(story, BodyUnreadable).value
+            self.assertEqual(error.details["reason"], reason)
+            self.assertEqual(desk.ledger.standing("tokens").reserved, 0)
+
     def refusal(self, desk: Desk, kind: type[Exception], demand: Demand = ASKED) -> Any:
         """Why a demand may not leave."""
         story = self.of(desk.metering.admit(desk.exchange(), demand))

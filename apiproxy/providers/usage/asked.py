@@ -15,6 +15,7 @@ from apiproxy.providers.demand import (
     Unreadable,
     answers_in,
     checked,
+    comes_later,
     model_in,
     most_output,
     prompt_bytes,
@@ -78,6 +79,7 @@ def response_demand(payload: bytes, raws: Raws, model: str, heard: int) -> Deman
         answers=answers_in(raws),
         stream=True,
         unreadable=AMBIGUOUS if len(set(names)) > 1 else "",
+        later=any(map(comes_later, places)),
     )
 
 

@@ -120,6 +120,11 @@ class SocketCopy:
         """Demands to which no response has begun yet."""
         return len(self._asked)
 
+    @property
+    def begun(self) -> int:
+        """How many responses have begun."""
+        return self._turn
+
     def asked(self, payload: bytes) -> Demand:
         """Take a message of the agent.
 

@@ -41,9 +41,9 @@ class AskedTests(SynchronousTestCase):
 
     def test_texts_are_read_without_their_escapes(self) -> None:
         """What is no text is unreadable."""
-        raws = read_raws(b'{"type":"a\\u0062","other":[]}')
-        self.assertEqual((word(raws, "type"), word(raws, "none")), ("ab", None))
-        self.assertRaises(Unreadable, word, raws, "other")
+        raws = read_raws(b'{"type":"a\\u0062","stream_id":[]}')
+        self.assertEqual((word(raws, "type"), word(raws, "model")), ("ab", None))
+        self.assertRaises(Unreadable, word, raws, "stream_id")
         self.assertEqual(session_model(b'{"session":{"model":"m"}}'), "m")
         self.assertEqual(session_model(b"[]"), "")
 
