@@ -259,14 +259,15 @@ class DrainTests(BenchCase):
         self.assertTrue(bench.site.quiet)
 
     def test_the_rest_is_aborted(self) -> None:
-        """Both ways."""
+        """Upstream is; an agent that still waits is told why there is no answer."""
         bench = self.bench()
         agent = bench.agent()
         agent.send(get())
         bench.site.drain()
         bench.site.abort()
         bench.turn()
-        self.assertEqual((agent.state, bench.line().state), ("aborted", "aborted"))
+        self.assertEqual((agent.state, bench.line().state), ("closed", "aborted"))
+        self.assert_error(agent, 503, "shutting_down", closing=True)
         self.assertTrue(bench.site.quiet)
         self.assertEqual(bench.census.live, 0)
 
