@@ -39,6 +39,7 @@
     │   ├── ModelRefused              400  model_policy_violation
     │   ├── PriceUnknown              400  unknown_model_ai_credits
     │   ├── BodyUnreadable            400  body_unreadable
+    │   ├── Unmetered                 400  unmetered_endpoint
     │   ├── RateLimited               429  rate_limited
     │   ├── BudgetReserved            429  budget_reserved
     │   ├── QueueTimeout              503  queue_timeout

@@ -200,7 +200,7 @@ class PassingTests(SynchronousTestCase):
         )
         scene.say(SOUND)
         scene.hear(answers()[0])
-        self.assertEqual(scene.told[-1]["code"], "model_policy_violation")
+        self.assertEqual(scene.told[-1]["error"]["code"], "model_policy_violation")
         self.assertEqual(scene.wire.closed[0][0], 1008)
 
     def test_an_unasked_response_in_one_message(self) -> None:
