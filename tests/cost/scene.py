@@ -4,7 +4,7 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from twisted.internet.task import Clock
@@ -90,11 +90,12 @@ class Scene:
         proxy: apiproxy.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: str) -> None:
         """Start everything.
 
         Args:
             folder: for the log.
+            more: settings beside the usual ones.
         """
         self.loop = Loop()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -102,12 +103,13 @@ class Scene:
         self._sink = StdoutSink(  # whose timer never comes, as lines go out in batches
             self._log.fileno(), Clock(), now=time.time, batch=1 << 20
         )
-        self._port = self.loop.reactor.listenTCP(0, self._site(), interface="127.0.0.1")
+        site = self._site(more)
+        self._port = self.loop.reactor.listenTCP(0, site, interface="127.0.0.1")
         self.agent: socket.socket
         self.provider: Provider
         self.arrive()
 
-    def _site(self) -> object:
+    def _site(self, more: Mapping[str, str]) -> object:
         environ = {
             "HTTPS_PROXY": f"http://127.0.0.1:{self._listener.getsockname()[1]}",
             "OPENAI_API_KEY": "sk-proj-T3BlbkFJ-the-real-key-of-the-sceneX9Q",
@@ -117,7 +119,10 @@ class Scene:
             "APIPROXY_ALLOWED_HOSTS": "a",
         }
         settings = Settings.read(
-            environ, None, lambda path: Path(path).read_bytes(), lambda: "an-id"
+            environ | dict(more),
+            None,
+            lambda path: Path(path).read_bytes(),
+            lambda: "an-id",
         )
         log = LineLog(self._sink.write, level="info", now=time.time)
         self.proxy = Proxy(settings, self.loop.reactor, log, tick=NEVER)

@@ -113,7 +113,7 @@ class UnmeteredTests(MeteringCase):
         socket = await self.socket()
         asked = json.loads(Turn().request)
         heard = await self.say(socket, json.dumps({**asked, "background": True}))
-        self.assertEqual(heard[-1]["code"], "unmetered_endpoint")
+        self.assertEqual(heard[-1]["error"]["code"], "unmetered_endpoint")
         heard = await self.say(socket, Turn().request)
         self.assertEqual(heard[-1]["type"], "response.completed")
 
