@@ -378,7 +378,7 @@ def _beyond(claim: Claim, so_far: Iterable[Entry]) -> list[Entry]:
     """What a response has used more than was set aside for it."""
     aside = {(each.account, each.measure): each.amount for each in claim.entries}
     return [
-        Entry(each.account, each.measure, more, each.cap)
+        structs.replace(each, amount=more)
         for each in so_far
         if (more := each.amount - aside.get((each.account, each.measure), 0)) > 0
     ]
@@ -401,18 +401,13 @@ def _with_own(shortage: Shortage, so_far: Iterable[Entry]) -> Shortage:
 def _grown(claim: Claim, so_far: Iterable[Entry]) -> Claim:
     """The claim with at least what the response has used."""
     used = {(each.account, each.measure): each.amount for each in so_far}
-    return Claim(
-        claim.id,
-        tuple(
-            Entry(
-                each.account,
-                each.measure,
-                max(each.amount, used.get((each.account, each.measure), 0)),
-                each.cap,
-            )
-            for each in claim.entries
-        ),
+    grown = (
+        structs.replace(
+            each, amount=max(each.amount, used.get((each.account, each.measure), 0))
+        )
+        for each in claim.entries
     )
+    return structs.replace(claim, entries=tuple(grown))
 
 
 def _forgive(failure: Failure) -> None:

@@ -126,26 +126,25 @@ class Metering:
         self._counts = rules.counts
         self.cuts = rules.budgets.cut_off
         self.rates = rates
-        self._holds = self._sees_requests or rates.enabled
         self.held = ReplayBudget(held)
 
     def gates(self, exchange: Exchange) -> bool:
         """Whether a rule has to see a request before any of it leaves."""
-        grant = exchange.grant
-        return (
-            self._sees_requests
-            or self._accounts.capped
-            or (grant is not None and grant.limited)
-        )
+        return self._sees_requests or self._limited(exchange)
 
     def holds(self, exchange: Exchange) -> bool:
         """Whether a rule has to see a message on a socket before it goes on."""
+        return self.rates.enabled or self.gates(exchange)
+
+    @property
+    def capped(self) -> bool:
+        """Whether an operator has set a cap, which may be at any time."""
+        return self._accounts.capped
+
+    def _limited(self, exchange: Exchange) -> bool:
+        """Whether an operator's cap or the caller's own limits hold for it."""
         grant = exchange.grant
-        return (
-            self._holds
-            or self._accounts.capped
-            or (grant is not None and grant.limited)
-        )
+        return self._accounts.capped or (grant is not None and grant.limited)
 
     # The way in.
 
@@ -184,11 +183,7 @@ class Metering:
 
     def _must_count(self, exchange: Exchange) -> bool:
         """Whether nothing may pass that cannot be counted."""
-        grant = exchange.grant
-        limited = grant is not None and grant.limited
-        return self._refuses_unmetered and (
-            self._counts or self._accounts.capped or limited
-        )
+        return self._refuses_unmetered and (self._counts or self._limited(exchange))
 
     def refused(self, exchange: Exchange, error: ProxyError) -> None:
         """Tell of a refusal that an agent gets."""

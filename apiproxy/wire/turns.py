@@ -118,6 +118,7 @@ class Turns:
             complain: told of bugs.
         """
         self._metering = metering
+        self._ruled = metering.holds(exchange)
         self._exchange = exchange
         self._socket = socket
         self._mask = mask
@@ -156,7 +157,7 @@ class Turns:
             data: they.
             whole: where the payload begins, if they are one message and nothing else.
         """
-        if self._holding or (self._between and self._metering.holds(self._exchange)):
+        if self._holding or (self._between and (self._ruled or self._metering.capped)):
             self._holding = True
             self._hold(data)
             return
