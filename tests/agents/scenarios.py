@@ -9,7 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from apiproxy.cli.recipes import PLACEHOLDER
-from apiproxy.core.errors import ProxyError
+from apiproxy.core.errors import RateLimited, RunsExceeded
 from apiproxy.providers.dialects import DIALECTS
 from tests.agents.exact import Sent, differences, read
 from tests.agents.mock.faults import Cut, Refusal
@@ -30,18 +30,12 @@ _MADE = "made-by-the-agent"
 _PIECES = tuple(f"line {n} of a long answer, which goes on. " for n in range(1, 1501))
 
 
-class _Spent(ProxyError):
-    """As a spent budget is refused: with the one status that stops every client."""
-
-    status, code, fault = 400, "max_runs_exceeded", "agent"
-
-
 def spent(provider: str) -> Refusal:
     """The refusal of a spent budget, byte for byte as apiproxy says it.
 
     It comes from the mock, so that scenarios hold whatever sets a budget.
     """
-    body = json.loads(DIALECTS[provider].render(_Spent(SPENT), "req-1"))
+    body = json.loads(DIALECTS[provider].render(RunsExceeded(SPENT), "req-1"))
     fields = (
         (b"x-apiproxy-error", b"max_runs_exceeded"),
         (b"x-should-retry", b"false"),
@@ -51,11 +45,7 @@ def spent(provider: str) -> Refusal:
 
 def busy(provider: str) -> Refusal:
     """The provider's own 429, with the time to wait."""
-
-    class Busy(ProxyError):
-        status, code, fault, retriable = 429, "rate_limit_exceeded", "upstream", True
-
-    body = json.loads(DIALECTS[provider].render(Busy("Slow down."), "req-1"))
+    body = json.loads(DIALECTS[provider].render(RateLimited("Slow down."), "req-1"))
     return Refusal(429, body, ((b"retry-after", b"1"),))
 
 

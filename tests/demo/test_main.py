@@ -29,6 +29,11 @@ def demonstrate(*options: str) -> str:
     return done.stdout
 
 
+def hear_ctrl_c() -> None:
+    """A job in the background of a shell is started with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class DemoTests(SynchronousTestCase):
     def check(self, text: str, log: str) -> None:
         """Three conversations, each with a placeholder here and the real key there."""
@@ -58,7 +63,10 @@ class DemoTests(SynchronousTestCase):
     def test_ctrl_c(self) -> None:
         """It stays until Ctrl-C, and leaves in order."""
         with subprocess.Popen(
-            [*DEMO, "--stand-in"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [*DEMO, "--stand-in"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=hear_ctrl_c,
         ) as demo:
             assert demo.stdout is not None
             for line in demo.stdout:
