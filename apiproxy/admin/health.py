@@ -55,7 +55,7 @@ class AggregateHealth:
         version: of apiproxy.
         egress: URL of the egress proxy; None if connections are direct.
         figures: gives what is told of the whole, now or later.
-        rate_limits: gives how the rate limits stand, by provider; see ``spending``.
+        rate_limits: gives how the rate limits stand, by provider; as ``/health`` shows them.
     """
 
     providers: Sequence[Provider]
