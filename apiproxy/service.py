@@ -240,12 +240,12 @@ class Proxy(Service):
         return pool
 
     def _shared(self) -> Shared:
-        settings, proxy = self.settings, self.settings.proxy
+        settings = self.settings
         return Shared(
             health=AggregateHealth(
                 providers=settings.providers,
                 version=__version__,
-                egress=None if proxy is None else proxy.shown,
+                egress=settings.proxy,
                 figures=self.whole,
                 rate_limits=self._books.rate_limits,
             ),
