@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
-from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IListeningPort
@@ -28,7 +27,7 @@ from apiproxy.core.exchange import Census, Crowd, Guard, Observers
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.roster import Roster
 from apiproxy.core.values import Secret
-from apiproxy.herald import Herald, as_started
+from apiproxy.herald import Herald
 from apiproxy.keycheck import KeyCheck
 from apiproxy.listening import AnyFactory, Listening, PortTaken
 from apiproxy.policy.callers import Callers
@@ -420,40 +419,24 @@ class Proxy(Service):
             self._notify("READY=1")
 
     def _put_in_force(self, settings: Settings) -> None:
-        ways = self._ways(settings)
-        self._books.use(settings)
-        routes = self._routes(settings, ways)
-        self._log.set_level(settings.log_level)
-        for name in self.sites.keys() - routes.keys():
-            self._retire(self.sites[name])
+        before, kept = self.settings, settings.in_place_of(self.settings)
+        ways = self._ways(kept)
+        self._books.use(kept)
+        routes = self._routes(kept, ways)
+        self._log.set_level(kept.log_level)
         for name, route in routes.items():
-            site = self.sites.get(name)
-            if site is None:
-                self._watch.remove(route.pool)
-                continue
-            listening = site.route.provider
-            route.provider = evolve(
-                route.provider, port=listening.port, socket=listening.socket
-            )
-            self._replace(site, route)
-        providers = tuple(site.route.provider for site in self.sites.values())
-        before = self.settings
-        self.settings = evolve(as_started(before, settings), providers=providers)
+            self._replace(self.sites[name], route)
+        self.settings = kept
         self.keycheck.stop()
-        self.keycheck = self._keycheck(settings, ways)
+        self.keycheck = self._keycheck(kept, ways)
         shared = self._shared()
         for site in self.sites.values():
             site.endpoints = self._endpoints(site.route.provider, shared)
         if self.running:
-            self._secretary.serve(self.settings)
+            self._secretary.serve(kept)
         self._herald.reloaded(before, settings)
         if self.running:
             self._check_keys(lambda: None)
-
-    def _retire(self, site: ProviderSite) -> None:
-        """Serve a provider no more: its key may have been withdrawn."""
-        provider = evolve(site.route.provider, credential=None)
-        self._replace(site, evolve(site.route, provider=provider))
 
     def _replace(self, site: ProviderSite, route: Route) -> None:
         old = site.route

@@ -7,14 +7,13 @@ replaces those that end; it passes signals on, and says once what is true of all
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from apiproxy import __version__
 from apiproxy.config import Origin, Settings
-from apiproxy.herald import Herald, as_started
+from apiproxy.herald import Herald
 from apiproxy.listening import Listening
 from apiproxy.policy.rate import RateLimits
 from apiproxy.telemetry.lines import LineLog
@@ -27,7 +26,7 @@ from apiproxy.workers.keys import Keys
 from apiproxy.workers.line import Duties
 from apiproxy.workers.office import Office
 from apiproxy.workers.place import EXIT_UNUSABLE, Ending, Launch, Place
-from apiproxy.workers.reloading import Reloading, still_listening
+from apiproxy.workers.reloading import Reloading
 from apiproxy.workers.roll import Roll
 from apiproxy.workers.shares import Shares
 
@@ -334,9 +333,7 @@ class Front(Service):
         if self._up:
             self._notify("RELOADING=1")
         before = self.settings
-        self.settings = evolve(
-            as_started(before, settings), providers=still_listening(before, settings)
-        )
+        self.settings = settings.in_place_of(before)
         self._log.set_level(settings.log_level)
         self._log.redact(settings.secrets)
         if self._reloading is not None:
