@@ -24,7 +24,7 @@ from apiproxy.workers.doors import Doors
 from apiproxy.workers.handover import Turns
 from apiproxy.workers.keys import Keys
 from apiproxy.workers.line import Duties
-from apiproxy.workers.office import Office
+from apiproxy.workers.office import Crew, Office
 from apiproxy.workers.place import EXIT_UNUSABLE, Ending, Launch, Place
 from apiproxy.workers.reloading import Reloading
 from apiproxy.workers.roll import Roll
@@ -92,16 +92,15 @@ class Front(Service):
         self._doors = Doors(self._listening, self._give, self._full, reactor)
         self._roll = Roll(reactor, self._answering, self._blank, self._stuck)
         self._keys = Keys(self._ready, self._key_refused)
-        self.office = Office(
-            lambda: self.settings,
-            self._answering,
-            self.shares,
-            self._roll.whole,
-            reactor,
-            log,
+        crew = Crew(
+            settings=lambda: self.settings,
+            members=self._answering,
+            shares=self.shares,
+            whole=self._roll.whole,
             drain=end,
             reread=reread,
         )
+        self.office = Office(crew, reactor, log)
         self._began = reactor.seconds()
         self._up = False
         self._hurried = False
