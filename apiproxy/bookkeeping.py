@@ -253,7 +253,6 @@ class Bookkeeping:
         self._store = open_ledger(
             settings.ledger_place if isinstance(where, Nowhere) else where,
             cast(Threads, self._reactor),
-            token=self._new_id(),
             now=time,
             new_id=self._new_id,
             connect=self._ways.straight_to,

@@ -76,14 +76,12 @@ class FrontControl:
         """
         settings = self._crew.settings()
         ways = Ways(self._reactor, trust(*settings.ca_files), settings.deadlines)
-        new_id = fresh_ids(os.urandom)
         if settings.metering and not isinstance(self._place, Nowhere):
             self._store = open_ledger(
                 self._place,
                 cast(Threads, self._reactor),
-                token=new_id(),
                 now=time,
-                new_id=new_id,
+                new_id=fresh_ids(os.urandom),
                 connect=ways.straight_to,
             )
         self._socket.open()
