@@ -24,8 +24,8 @@ from apiproxy.core.splice import SpliceError, find, insert_item, insert_member, 
 from apiproxy.core.sse import EventScanner
 from apiproxy.core.target import canonical_path, upstream_target
 from apiproxy.policy.endpoints import Endpoints, loosely
+from apiproxy.policy.inspection import inspect
 from apiproxy.policy.tokens import Narrowed, Verifier, narrow
-from apiproxy.policy.tools import inspect
 from apiproxy.policy.visitors import Visitors
 
 _TOKEN = b"sk-the-token-of-a-caller-0123456789"
