@@ -1,6 +1,5 @@
 """The process put together: listeners, what they share, and the order of its end."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
@@ -23,29 +22,23 @@ from apiproxy.bookkeeping import ALONE, Bookkeeping, Common
 from apiproxy.config import ConfigurationError, Settings
 from apiproxy.control import sources
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.exchange import Census, Crowd, Guard, Observers
-from apiproxy.core.ids import fresh_ids
+from apiproxy.core.exchange import Census, Crowd
 from apiproxy.core.roster import Roster
 from apiproxy.core.values import Secret
 from apiproxy.herald import Herald
 from apiproxy.keycheck import KeyCheck
 from apiproxy.listening import AnyFactory, Listening, PortTaken
-from apiproxy.policy.callers import Callers
-from apiproxy.policy.endpoints import Endpoints
 from apiproxy.policy.ledger import LedgerUnavailable
-from apiproxy.policy.visitors import Visitors
 from apiproxy.providers.base import Provider
+from apiproxy.routing import Routing
 from apiproxy.secretary import Secretary
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.ends import Ends
-from apiproxy.telemetry.exchange_lines import ExchangeLines
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.wire.control import Control
 from apiproxy.wire.drain import Drain
 from apiproxy.wire.local import Endpoint
-from apiproxy.wire.peers import Peers
-from apiproxy.wire.pool import Pool
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.route import Route
 from apiproxy.wire.site import ProviderSite
@@ -53,7 +46,6 @@ from apiproxy.wire.stopping import Stopping
 from apiproxy.wire.tls import trust
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.ways import Ways
-from apiproxy.wire.websocket import Handshakes
 
 _log = Logger()
 
@@ -143,8 +135,7 @@ class Proxy(Service):
         self.stopping = Stopping(lambda: self.sites.values(), reactor)
         self._control: ControlSocket | None = None
         self._watch = Watch(reactor, seconds, tick)
-        self._handshakes = Handshakes(reactor)
-        self._peers = Peers()
+        self._routing = self._new_routing()
         self._secretary = Secretary(log, reactor, self._redact)
         self._drain: Drain | None = None
         self.drained_in_order = False
@@ -180,6 +171,24 @@ class Proxy(Service):
             common=common,
         )
 
+    def _new_routing(self) -> Routing:
+        roster = () if self._roster is None else (self._roster,)
+        return Routing(
+            self._reactor,
+            self._log,
+            self.counters,
+            self.census,
+            (self._ends, *roster),
+            self._watch,
+            seconds=self._seconds,
+            complain=complain,
+        )
+
+    def _routes(self, settings: Settings, ways: Ways) -> dict[str, Route]:
+        self._log.redact(settings.secrets)
+        books = self._books
+        return self._routing.routes(settings, ways, books.tools, books.metering)
+
     def _redact(self, secrets: list[Secret]) -> None:
         self._log.redact(secrets)
         self._books.redact(secrets)
@@ -187,56 +196,6 @@ class Proxy(Service):
     def _keycheck(self, settings: Settings, ways: Ways) -> KeyCheck:
         control = Control(self._reactor, ways, settings.proxy_for)
         return KeyCheck(self._log, control, settings.proxy is not None)
-
-    def _routes(self, settings: Settings, ways: Ways) -> dict[str, Route]:
-        self._log.redact(settings.secrets)
-        hosts = {provider.name: provider.host for provider in settings.providers}
-        lines = ExchangeLines(self._log, hosts)
-        patient = (self.counters, lines)
-        access = settings.access
-        rules: tuple[Guard, ...] = (Endpoints(access.endpoints), self._books.tools)
-        visitors = Visitors(access.hosts, access.origins)
-        callers = None if access.callers is None else Callers(access.callers, time.time)
-        roster = () if self._roster is None else (self._roster,)
-        observers = Observers(self.census, self._ends, *roster, patient=patient)
-        return {
-            provider.name: Route(
-                provider=provider,
-                pool=self._pool(provider, ways, settings),
-                tunnelled=settings.proxy_for(provider) is not None,
-                limits=settings.limits,
-                deadlines=settings.deadlines,
-                websocket=settings.websockets,
-                observers=observers,
-                seconds=self._seconds,
-                new_id=fresh_ids(os.urandom),
-                random=os.urandom,
-                watch=self._watch,
-                handshakes=self._handshakes,
-                complain=complain,
-                census=self.census,
-                metering=self._books.metering,
-                run=settings.run_id,
-                retried=_bound(self.counters.retried, provider.name),
-                guards=rules,
-                visitors=visitors,
-                callers=callers,
-                peers=self._peers,
-            )
-            for provider in settings.providers
-        }
-
-    def _pool(self, provider: Provider, ways: Ways, settings: Settings) -> Pool:
-        pool = Pool(
-            ways.to(provider, settings.proxy_for(provider)),
-            seconds=self._seconds,
-            complain=complain,
-            connected=_bound(self.counters.connected, provider.name),
-            max_idle=settings.limits.idle_lines,
-            idle_seconds=settings.deadlines.line_idle,
-        )
-        self._watch.add(pool)
-        return pool
 
     def _shared(self) -> Shared:
         settings = self.settings
@@ -444,7 +403,3 @@ class Proxy(Service):
         site.use(route)
         self._watch.remove(old.pool)
         old.pool.close()
-
-
-def _bound(count: Callable[[str], None], name: str) -> Callable[[], None]:
-    return lambda: count(name)
