@@ -29,6 +29,7 @@ from apiproxy.config import (
     collect,
     remake,
 )
+from apiproxy.outside import Outside
 from apiproxy.process import EXIT_CONFIGURATION, Process, Served, notifier, say
 from apiproxy.settings.changes import Changes
 from apiproxy.telemetry.lines import LineLog
@@ -143,11 +144,7 @@ class Options(usage.Options):
             self["settings"],
             cast(Any, reactor),
             self["log"],
-            notify=notifier(os.environ.get("NOTIFY_SOCKET")),
-            dropped=self._dropped,
-            give_up=process.give_up,
-            end=process.end,
-            reread=process.reload,
+            outside=self._around(process),
         )
 
     def front(self, process: Process) -> Served:
@@ -161,11 +158,7 @@ class Options(usage.Options):
             self["log"],
             self.launch,
             lambda: cast(Origin, self._origin),
-            notify=notifier(os.environ.get("NOTIFY_SOCKET")),
-            dropped=self._dropped,
-            give_up=process.give_up,
-            end=process.end,
-            reread=process.reload,
+            outside=self._around(process),
         )
 
     def worker(self, process: Process) -> Served:
@@ -181,6 +174,15 @@ class Options(usage.Options):
             self.remade,
             process.end,
             dropped=self._dropped,
+        )
+
+    def _around(self, process: Process) -> Outside:
+        return Outside(
+            notify=notifier(os.environ.get("NOTIFY_SOCKET")),
+            dropped=self._dropped,
+            give_up=process.give_up,
+            end=process.end,
+            reread=process.reload,
         )
 
     def _dropped(self) -> int:

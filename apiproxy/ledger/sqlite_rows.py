@@ -19,9 +19,8 @@ from apiproxy.ledger.rules import (
     other,
     renamed,
 )
-from apiproxy.policy.ledger import Entry, Standing
+from apiproxy.policy.ledger import Entry, Key, Standing
 
-Key: TypeAlias = tuple[str, str]
 Changes: TypeAlias = dict[Key, tuple[int, int]]
 """What is added to spent and to reserved."""
 
