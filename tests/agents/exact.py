@@ -45,6 +45,9 @@ ADDED = {
 _KEY_IN_QUERY = re.compile(rb"\?key=[^& ]*")
 """A credential in the query, as Gemini takes one; it is dropped."""
 
+_TWO_SLASHES = re.compile(rb"^GET //(?=ws/google\.)")
+"""How ``@google/genai`` for Node begins the path of Live; one slash is dropped."""
+
 _DATA = (0x0, 0x1, 0x2)
 
 Frame = tuple[int, bytes]
@@ -163,7 +166,7 @@ def _nearest(agent: Sequence[Sent], request: Sent) -> str:
 def _contrast(agent: Sent, provider: Sent) -> str:
     """What differs, in words; nothing if it is the same request."""
     words = []
-    asked = _KEY_IN_QUERY.sub(b"", agent.line)
+    asked = _TWO_SLASHES.sub(b"GET /", _KEY_IN_QUERY.sub(b"", agent.line))
     if asked != provider.line:
         words.append(f"{asked!r} became {provider.line!r}")
     had = {name.lower() for name, _ in agent.fields}

@@ -106,7 +106,6 @@ _OPENAI_MODELS = [each["id"] for each in openai.MODELS["data"]]
 _ANTHROPIC_MODELS = [each["id"] for each in anthropic.MODELS["data"]]
 
 _TLS_ONLY = "the SDK makes every base URL here one of wss; the program dials plainly"
-_TWO_SLASHES = "the SDK asks for //ws/..., which apiproxy refuses; the program mends it"
 
 SDKS = (
     Sdk(
@@ -198,7 +197,6 @@ SDKS = (
         {"generate": TEXT, "stream": TEXT, "count_tokens": 11, "live": TEXT},
         "generate",
         waits=False,
-        notes={"live": _TWO_SLASHES},
     ),
 )
 

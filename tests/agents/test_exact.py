@@ -53,6 +53,15 @@ class DifferencesTests(SynchronousTestCase):
         agent = _WS.replace(b"?key=p&a=1", b"?key=p")
         provider = _WS.replace(b"?key=p&a=1", b"")
         self.assertEqual(self.compare(agent, provider, upgraded=True), "")
+        live = _WS.replace(b"/v1/x?key=p&a=1", b"/ws/google.x")
+        agent = live.replace(b" /ws", b" //ws")
+        self.assertEqual(self.compare(agent, live, upgraded=True), "")
+
+    def test_a_slash_is_lost_in_no_other_path(self) -> None:
+        """Only the one that Google's SDK has too many."""
+        agent = _WS.replace(b" /v1/x?key=p&a=1", b" //v1/x")
+        provider = agent.replace(b" //v1", b" /v1")
+        self.assertNotEqual(self.compare(agent, provider, upgraded=True), "")
 
     def test_an_unanswered_request_is_none(self) -> None:
         """What apiproxy has answered itself never reaches the provider."""

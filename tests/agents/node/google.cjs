@@ -17,10 +17,6 @@ const turns = {
     return (await client.models.countTokens(ASKED)).totalTokens;
   },
   live(client) {
-    // The SDK puts two slashes before the path, which might mean a host, so apiproxy refuses that.
-    const { apiClient } = client;
-    const base = apiClient.getWebsocketBaseUrl().replace(/\/$/, "");
-    apiClient.getWebsocketBaseUrl = () => base;
     return new Promise((resolve, reject) => {
       let text = "";
       let session = null;
