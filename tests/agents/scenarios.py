@@ -23,8 +23,14 @@ TOOL_PROMPT = f"Please {MARK} and then say good morning."
 
 SPENT = "The budget of this run is spent: 3 of 3 runs; ask whoever set AWF_MAX_RUNS."
 
-_REFUSED = "max_runs_exceeded"
+SPENT_HERE = "Maximum LLM invocations exceeded (1 / 1)."
+"""What apiproxy itself says with ``ONE_RUN``."""
+
+REFUSED = "max_runs_exceeded"
 """The line in the log about each request beyond the budget of runs."""
+
+ONE_RUN = {"AWF_MAX_RUNS": "1"}
+"""The settings of a budget of one answered request."""
 
 _MADE = "made-by-the-agent"
 _PIECES = tuple(f"line {n} of a long answer, which goes on. " for n in range(1, 1501))
@@ -166,9 +172,9 @@ def held_to_budget(scene: Scene, outcome: Outcome) -> Problems:
     problems = []
     if not outcome.end.code:
         problems.append("exit code 0 in spite of a refusal")
-    if not says(outcome, "Maximum LLM invocations exceeded"):
+    if not says(outcome, SPENT_HERE):
         problems.append(f"our message was not printed: {tail(outcome)}")
-    refused = _logged(scene, _REFUSED)
+    refused = _logged(scene, REFUSED)
     if len(refused) != 1:
         problems.append(f"{len(refused)} requests were refused")
     return problems
@@ -260,7 +266,7 @@ SCENARIOS = (
         TOOL_PROMPT,
         _uses_shell,
         held_to_budget,
-        settings={"AWF_MAX_RUNS": "1"},
+        settings=ONE_RUN,
     ),
     Scenario("429 then success", PROMPT, _once_busy, recovered),
     Scenario("cut in mid-stream", PROMPT, _once_cut, recovered),
@@ -354,15 +360,13 @@ def unknown_keys(scene: Scene) -> Problems:
 
 def exactly(scene: Scene) -> Problems:
     """What the provider received is what the agent had sent, but for what we refused."""
-    if _logged(scene, _REFUSED):
-        return []
     agent: list[Sent] = []
     for tapped in scene.tap.lines:
         agent += read(bytes(tapped.up), b"HTTP/1.1 101 " in tapped.down)
     provider: list[Sent] = []
     for raw, upgraded in scene.mock.raw:
         provider += read(raw, upgraded)
-    return differences(agent, provider)
+    return differences(agent, provider, len(_logged(scene, REFUSED)))
 
 
 def clean(scene: Scene) -> Problems:

@@ -142,8 +142,14 @@ class Scene:
         mock.faults, mock.forever, mock.served, mock.model = [], None, [], Model()
         shutil.rmtree(self.work)
 
-    async def restart(self) -> None:
-        """End apiproxy, and start it anew; the client notices if it has connections."""
+    async def restart(self, settings: Mapping[str, str] | None = None) -> None:
+        """End apiproxy, and start it anew; the client notices if it has connections.
+
+        Args:
+            settings: more of apiproxy's, in the place of those so far; None for the same.
+        """
+        if settings is not None:
+            self._settings = dict(settings)
         await self.service.stop()
         self._before.append(self.service)
         self.service = await self._serve()

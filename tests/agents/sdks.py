@@ -22,13 +22,14 @@ from tests.agents.mock.faults import Cut
 from tests.agents.mock.model import Model
 from tests.agents.programs import Launch, version
 from tests.agents.scenarios import (
-    SPENT,
+    ONE_RUN,
+    REFUSED,
+    SPENT_HERE,
     Problems,
     always,
     as_it_is,
     busy,
     restart,
-    spent,
     tail,
 )
 from tests.agents.scene import Meanwhile, Scene
@@ -55,8 +56,8 @@ class Sdk:
         program: the module or file that uses it.
         turns: what it can do, and what comes of each.
         plain: the turn that the faults are tried on.
+        spends: turns that are tried when a budget is spent.
         waits: whether it waits after a 429 by itself.
-        failing: the turn that prints what a refusal raises.
         cut: the turn that prints what half a stream raises.
         notes: what has to be known of a turn.
     """
@@ -68,8 +69,8 @@ class Sdk:
     program: str
     turns: Mapping[str, Any]
     plain: str
+    spends: Sequence[str]
     waits: bool = True
-    failing: str = "failing"
     cut: str = "cut"
     notes: Mapping[str, str] = field(factory=dict)
 
@@ -124,7 +125,7 @@ SDKS = (
             "realtime": TEXT,
         },
         "chat",
-        failing="failing_chat",
+        ("chat", "responses_stream", "connect", "realtime"),
         cut="cut_chat",
     ),
     Sdk(
@@ -142,6 +143,7 @@ SDKS = (
             "upload": ["notes.txt", 100_000],
         },
         "messages",
+        ("messages", "stream"),
     ),
     Sdk(
         "google-genai",
@@ -151,6 +153,7 @@ SDKS = (
         "google_turns",
         {"generate": TEXT, "stream": _WORDS, "count_tokens": 11, "live": _WORDS},
         "generate",
+        ("generate", "stream", "live"),
         waits=False,
         notes={"live": _TLS_ONLY},
     ),
@@ -170,6 +173,7 @@ SDKS = (
             "realtime": TEXT,
         },
         "chat",
+        ("chat", "responses_stream", "connect", "realtime"),
         notes={"realtime": _TLS_ONLY},
     ),
     Sdk(
@@ -187,6 +191,7 @@ SDKS = (
             "upload": ["notes.txt", 100_000],
         },
         "messages",
+        ("messages", "stream"),
     ),
     Sdk(
         "@google/genai",
@@ -196,6 +201,7 @@ SDKS = (
         "google.cjs",
         {"generate": TEXT, "stream": TEXT, "count_tokens": 11, "live": TEXT},
         "generate",
+        ("generate", "stream", "live"),
         waits=False,
     ),
 )
@@ -211,6 +217,7 @@ class Part:
         verdict: finds what is wrong with what it printed.
         stage: prepares the scene.
         meanwhile: done while it runs.
+        settings: more of apiproxy's, which for these is another one.
     """
 
     name: str
@@ -218,26 +225,34 @@ class Part:
     verdict: Verdict
     stage: Callable[[Scene], None] = as_it_is
     meanwhile: Meanwhile | None = None
+    settings: Mapping[str, str] = field(factory=dict)
 
     @property
     def usual(self) -> bool:
         """Whether nothing goes wrong in it."""
-        return self.stage is as_it_is and self.meanwhile is None
+        return self.stage is as_it_is and not (self.meanwhile or self.settings)
+
+    @property
+    def in_socket(self) -> bool:
+        """Whether it is on a WebSocket."""
+        return re.search("connect|realtime|live", self.turn) is not None
 
 
 def parts(sdk: Sdk) -> Iterator[Part]:
     """Everything that is tried with an SDK."""
     for turn, wanted in sdk.turns.items():
         yield Part(turn, turn, _equals(wanted))
-    yield Part("budget refused", sdk.failing, _stopped, _refuses)
     name = "429 then success"
     plain = sdk.turns[sdk.plain]
     if sdk.waits:
         yield Part(name, sdk.plain, _equals(plain), _is_busy)
     else:
-        yield Part(name, sdk.failing, _gave_up, _is_busy)
+        yield Part(name, "failing", _gave_up, _is_busy)
     yield Part("cut in mid-stream", sdk.cut, _raises, _cuts)
     yield Part("restart between turns", "twice", _both, meanwhile=restart)
+    for turn in sdk.spends:
+        name = f"budget of ours spent in {turn}"
+        yield Part(name, f"spent_{turn}", _held_to_budget, settings=ONE_RUN)
 
 
 def _equals(wanted: Any) -> Verdict:
@@ -254,10 +269,6 @@ def _both(scene: Scene, seen: Any) -> Problems:
     return [] if good else [f"it saw {seen!r}"]
 
 
-def _refuses(scene: Scene) -> None:
-    scene.mock.forever = spent(scene.provider)
-
-
 def _is_busy(scene: Scene) -> None:
     scene.mock.faults = [busy(scene.provider)]
 
@@ -266,19 +277,28 @@ def _cuts(scene: Scene) -> None:
     scene.mock.forever = Cut(400)
 
 
-def _stopped(scene: Scene, seen: Any) -> Problems:
-    problems = _gave_up(scene, seen, 400)
-    if SPENT not in (seen or {}).get("message", ""):
-        problems.append(f"our message was not told: {seen}")
-    return problems
-
-
-def _gave_up(scene: Scene, seen: Any, status: int = 429) -> Problems:
+def _gave_up(scene: Scene, seen: Any) -> Problems:
     problems = []
-    if not seen or seen["status"] != status:
+    if not seen or seen["status"] != 429:
         problems.append(f"it raised {seen}")
     if len(scene.mock.served) != 1:
         problems.append(f"{len(scene.mock.served)} requests")
+    return problems
+
+
+def _held_to_budget(scene: Scene, seen: Any) -> Problems:
+    """The first was answered, the second refused by us; the SDK raised that, and was quiet."""
+    first, raised = seen
+    problems = []
+    if TEXT not in json.dumps(first) and "".join(first) != TEXT:
+        problems.append(f"the first was {first!r}")
+    if SPENT_HERE not in json.dumps(raised):
+        problems.append(f"our message was not raised: {raised}")
+    refused = [line for line in scene.service.lines if line["event"] == REFUSED]
+    if len(refused) != 1:
+        problems.append(f"{len(refused)} requests were refused")
+    if len(scene.mock.model.asked) != 1:
+        problems.append(f"the model was asked {len(scene.mock.model.asked)} times")
     return problems
 
 
@@ -326,10 +346,14 @@ def _groups(wanted: Sequence[Part]) -> list[Sequence[Part]]:
 async def _play(scene: Scene, sdk: Sdk, group: Sequence[Part]) -> list[Row]:
     """Run a group; its time is shared alike."""
     scene.again()
+    if group[0].settings:
+        await scene.restart(group[0].settings)
     for part in group:
         part.stage(scene)
     turns = ",".join(part.turn for part in group)
     outcome = await scene.run(sdk.launch(turns, scene.url), group[0].meanwhile)
+    if group[0].settings:
+        await scene.service.stop()  # and all of its log is here
     told = outcome.end.out.splitlines()
     seconds = outcome.seconds / len(group)
     rows = []
@@ -347,8 +371,9 @@ _GIVES_UP = "it does not retry unless it is told to"
 
 def _row(sdk: Sdk, part: Part, problems: Problems, seconds: float) -> Row:
     design = part.verdict is _gave_up
-    known = _GIVES_UP if design else sdk.notes.get(part.turn, "")
+    turn = part.turn.removeprefix("spent_")
+    known = _GIVES_UP if design else sdk.notes.get(turn, "")
     note = "; ".join(problems) or known
     result: Any = "FAILED" if problems else "by design" if design else "ok"
-    transport = "websocket" if re.search("connect|realtime|live", part.turn) else "http"
+    transport = "websocket" if part.in_socket else "http"
     return Row(sdk.name, sdk.version, transport, part.name, result, seconds, note)

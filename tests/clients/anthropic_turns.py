@@ -11,7 +11,7 @@ from typing import Any
 from anthropic import Anthropic, APIStatusError
 from anthropic.types import MessageParam
 
-from tests.clients.between import between
+from tests.clients.between import between, once
 
 _ASKED: list[MessageParam] = [{"role": "user", "content": "Good morning"}]
 
@@ -56,6 +56,16 @@ def upload(client: Anthropic) -> Any:
 def twice(client: Anthropic) -> Any:
     """Two messages for one client, with whatever the test does between."""
     return between(lambda: messages(client))
+
+
+def spent_messages(client: Anthropic) -> Any:
+    """A message, and what is raised for the next."""
+    return once(lambda: messages(client), _raised)
+
+
+def spent_stream(client: Anthropic) -> Any:
+    """The same as streams."""
+    return once(lambda: stream(client), _raised)
 
 
 def failing(client: Anthropic) -> Any:

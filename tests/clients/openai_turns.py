@@ -12,7 +12,7 @@ from typing import Any
 from openai import APIError, AsyncOpenAI, OpenAI
 from openai.types.responses import ResponseInputParam
 
-from tests.clients.between import between
+from tests.clients.between import between, once
 
 _ASKED: ResponseInputParam = [{"role": "user", "content": "Good morning"}]
 
@@ -110,6 +110,43 @@ def realtime(client: OpenAI) -> Any:
 def twice(client: OpenAI) -> Any:
     """Two responses for one client, with whatever the test does between."""
     return between(lambda: responses(client))
+
+
+def spent_chat(client: OpenAI) -> Any:
+    """A chat completion, and what is raised for the next."""
+    return once(lambda: chat(client), _raised)
+
+
+def spent_responses_stream(client: OpenAI) -> Any:
+    """The same with Responses, as streams."""
+    return once(lambda: responses_stream(client), _raised)
+
+
+def spent_connect(client: OpenAI) -> Any:
+    """The same on one WebSocket, where the SDK raises at an event that is an error."""
+    with client.responses.connect() as connection:
+        connection.response.create(model="mock-1", input=_ASKED)
+        first = next(
+            event.response.output_text
+            for event in connection
+            if event.type == "response.completed"
+        )
+        connection.response.create(model="mock-1", input=_ASKED)
+        return [first, _raised(connection.dispatch_events)]
+
+
+def spent_realtime(client: OpenAI) -> Any:
+    """The same with Realtime."""
+    with client.realtime.connect(model="mock-1") as connection:
+        connection.response.create()
+        first = ""
+        for event in connection:
+            if event.type == "response.output_text.delta":
+                first += event.delta
+            elif event.type == "response.done":
+                break
+        connection.response.create()
+        return [first, _raised(connection.dispatch_events)]
 
 
 def failing_chat(client: OpenAI) -> Any:

@@ -18,6 +18,9 @@ async function raised(action) {
   }
 }
 
+// An action, and what is raised when it is done once more.
+const once = async (action) => [await action(), await raised(action)];
+
 async function run(turns, make) {
   const [names, url, key] = process.argv.slice(2);
   const client = make(url, key);
@@ -25,4 +28,4 @@ async function run(turns, make) {
   process.exit(0); // sockets of a client may stay open
 }
 
-module.exports = { between, raised, run };
+module.exports = { between, once, raised, run };
