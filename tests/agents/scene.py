@@ -1,5 +1,6 @@
 """Everything around a client: a provider with TLS, Squid, apiproxy as a process, a tap."""
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
@@ -108,6 +109,7 @@ class Scene:
     async def start(self) -> None:
         """Put everything up."""
         self.folder = Path(tempfile.mkdtemp(prefix="apiproxy-agent-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)  # interrupted
         await self.mock.start()
         host = KEYS[self.provider][2]
         self.squid = Squid(self.reactor, [self.mock.port], allow=[host])
