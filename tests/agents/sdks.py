@@ -20,7 +20,7 @@ from tests.agents.matrix import Row
 from tests.agents.mock import anthropic, openai
 from tests.agents.mock.faults import Cut
 from tests.agents.mock.model import Model
-from tests.agents.programs import Launch, version
+from tests.agents.programs import Launch, exec_launch, version
 from tests.agents.scenarios import (
     ONE_RUN,
     REFUSED,
@@ -84,15 +84,28 @@ class Sdk:
         """The version that is installed."""
         return version(self.package) if self.node else python_version(self.package)
 
-    def launch(self, turn: str, url: str) -> Launch:
-        """What runs a turn."""
+    def launch(self, turn: str, url: str, *, by_exec: bool = False) -> Launch:
+        """What runs a turn.
+
+        Args:
+            turn: by its name.
+            url: of the listener.
+            by_exec: whether ``apiproxy exec`` runs it, and it is told nothing else.
+        """
         program = (
             ["/usr/bin/node", str(_NODE / self.program)]
             if self.node
             else [sys.executable, "-m", f"tests.clients.{self.program}"]
         )
         environ = {"PYTHONPATH": str(ROOT), "NODE_PATH": str(MODULES)}
+        if by_exec:
+            return exec_launch(self.recipe, url, *program, turn, **environ)
         return Launch([*program, turn, url + self.path, PLACEHOLDER], environ)
+
+    @property
+    def recipe(self) -> str:
+        """What ``apiproxy exec`` calls it."""
+        return "google" if self.provider == "gemini" else self.provider
 
     def missing(self) -> str | None:
         """Why it cannot be run here; None if it can."""
@@ -218,6 +231,7 @@ class Part:
         stage: prepares the scene.
         meanwhile: done while it runs.
         settings: more of apiproxy's, which for these is another one.
+        by_exec: whether ``apiproxy exec`` runs it.
     """
 
     name: str
@@ -226,11 +240,13 @@ class Part:
     stage: Callable[[Scene], None] = as_it_is
     meanwhile: Meanwhile | None = None
     settings: Mapping[str, str] = field(factory=dict)
+    by_exec: bool = False
 
     @property
     def usual(self) -> bool:
         """Whether nothing goes wrong in it."""
-        return self.stage is as_it_is and not (self.meanwhile or self.settings)
+        unusual = self.meanwhile or self.settings or self.by_exec
+        return self.stage is as_it_is and not unusual
 
     @property
     def in_socket(self) -> bool:
@@ -242,6 +258,7 @@ def parts(sdk: Sdk) -> Iterator[Part]:
     """Everything that is tried with an SDK."""
     for turn, wanted in sdk.turns.items():
         yield Part(turn, turn, _equals(wanted))
+    yield Part("by exec", sdk.plain, _equals(sdk.turns[sdk.plain]), by_exec=True)
     name = "429 then success"
     plain = sdk.turns[sdk.plain]
     if sdk.waits:
@@ -351,7 +368,8 @@ async def _play(scene: Scene, sdk: Sdk, group: Sequence[Part]) -> list[Row]:
     for part in group:
         part.stage(scene)
     turns = ",".join(part.turn for part in group)
-    outcome = await scene.run(sdk.launch(turns, scene.url), group[0].meanwhile)
+    launch = sdk.launch(turns, scene.url, by_exec=group[0].by_exec)
+    outcome = await scene.run(launch, group[0].meanwhile)
     if group[0].settings:
         await scene.service.stop()  # and all of its log is here
     told = outcome.end.out.splitlines()

@@ -1,6 +1,7 @@
 """Run as a program: the ``anthropic`` SDK does things, and prints what it saw as JSON.
 
-Arguments: names of functions below, with commas between; the base URL; the key.
+Arguments: names of functions below, with commas between; the base URL and the key, without
+which the environment has both.
 """
 
 import json
@@ -94,7 +95,8 @@ def _raised(action: Callable[[], Any]) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    turns, url, key = sys.argv[1:]
-    with Anthropic(base_url=url, api_key=key, timeout=120) as client:
+    turns, *where = sys.argv[1:]
+    options: Any = dict(zip(("base_url", "api_key"), where, strict=False))
+    with Anthropic(timeout=120, **options) as client:
         for turn in turns.split(","):
             print(json.dumps(globals()[turn](client)))

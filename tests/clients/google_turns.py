@@ -1,6 +1,7 @@
 """Run as a program: the ``google-genai`` SDK does things, and prints what it saw as JSON.
 
-Arguments: names of functions below, with commas between; the base URL; the key.
+Arguments: names of functions below, with commas between; the base URL and the key, without
+which the environment has both.
 """
 
 import asyncio
@@ -116,7 +117,11 @@ def twice(client: Client) -> Any:
 
 
 if __name__ == "__main__":
-    turns, url, key = sys.argv[1:]
-    client = Client(api_key=key, http_options=types.HttpOptions(base_url=url))
+    turns, *where = sys.argv[1:]
+    if where:
+        url, key = where
+        client = Client(api_key=key, http_options=types.HttpOptions(base_url=url))
+    else:
+        client = Client()
     for turn in turns.split(","):
         print(json.dumps(globals()[turn](client)))

@@ -1,4 +1,4 @@
-// The @anthropic-ai/sdk for Node. Arguments: a turn, the base URL, the key.
+// The @anthropic-ai/sdk for Node. Arguments: turns, the base URL, the key; the last two may be in the environment.
 const { Anthropic, toFile } = require("@anthropic-ai/sdk");
 const { between, once, raised, run } = require("./turns.cjs");
 

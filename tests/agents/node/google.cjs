@@ -1,4 +1,4 @@
-// The @google/genai SDK for Node. Arguments: a turn, the base URL, the key.
+// The @google/genai SDK for Node. Arguments: turns, the base URL, the key; the last two may be in the environment.
 const { GoogleGenAI } = require("@google/genai");
 const { between, once, raised, run } = require("./turns.cjs");
 
@@ -56,4 +56,4 @@ const turns = {
   },
 };
 
-run(turns, (url, key) => new GoogleGenAI({ apiKey: key, httpOptions: { baseUrl: url } }));
+run(turns, (url, key) => new GoogleGenAI(url ? { apiKey: key, httpOptions: { baseUrl: url } } : {}));

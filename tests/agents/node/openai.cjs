@@ -1,4 +1,4 @@
-// The openai SDK for Node. Arguments: a turn, the base URL, the key.
+// The openai SDK for Node. Arguments: turns, the base URL, the key; the last two may be in the environment.
 const https = require("https");
 const net = require("net");
 const { OpenAI } = require("openai");

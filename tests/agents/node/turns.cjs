@@ -23,7 +23,7 @@ const once = async (action) => [await action(), await raised(action)];
 
 async function run(turns, make) {
   const [names, url, key] = process.argv.slice(2);
-  const client = make(url, key);
+  const client = make(url, key); // undefined, if the environment has both
   for (const name of names.split(",")) console.log(JSON.stringify(await turns[name](client)));
   process.exit(0); // sockets of a client may stay open
 }
