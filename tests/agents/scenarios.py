@@ -174,10 +174,15 @@ def held_to_budget(scene: Scene, outcome: Outcome) -> Problems:
         problems.append("exit code 0 in spite of a refusal")
     if not says(outcome, SPENT_HERE):
         problems.append(f"our message was not printed: {tail(outcome)}")
-    refused = _logged(scene, REFUSED)
-    if len(refused) != 1:
-        problems.append(f"{len(refused)} requests were refused")
+    if refused(scene) != 1:
+        problems.append(f"{refused(scene)} requests were refused")
     return problems
+
+
+def refused(scene: Scene) -> int:
+    """How many requests were refused, by the mock or by us."""
+    by_mock = sum(fault is not None for fault in scene.mock.served)
+    return by_mock + len(_logged(scene, REFUSED))
 
 
 def _once_busy(scene: Scene) -> None:

@@ -5,8 +5,8 @@ turn, a base URL and a key, and print what they saw as JSON.
 """
 
 import json
-import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version as python_version
@@ -93,7 +93,7 @@ class Sdk:
             by_exec: whether ``apiproxy exec`` runs it, and it is told nothing else.
         """
         program = (
-            ["/usr/bin/node", str(_NODE / self.program)]
+            [shutil.which("node") or "node", str(_NODE / self.program)]
             if self.node
             else [sys.executable, "-m", f"tests.clients.{self.program}"]
         )
@@ -111,7 +111,7 @@ class Sdk:
         """Why it cannot be run here; None if it can."""
         if self.node and not (MODULES / self.package).exists():
             return f"{self.package} is not installed; make agents"
-        if self.node and not os.access("/usr/bin/node", os.X_OK):
+        if self.node and shutil.which("node") is None:
             return "there is no node; apt-get install nodejs"
         return None
 
