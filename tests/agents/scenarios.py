@@ -168,15 +168,25 @@ def stopped(scene: Scene, outcome: Outcome) -> Problems:
 
 
 def held_to_budget(scene: Scene, outcome: Outcome) -> Problems:
-    """One run was answered; what came then was refused by us, and nothing came after."""
+    """One run was answered; what came then was refused by us, and nothing came after.
+
+    A title, which OpenCode asks for at the same time, may be refused beside it.
+    """
     problems = []
     if not outcome.end.code:
         problems.append("exit code 0 in spite of a refusal")
     if not says(outcome, SPENT_HERE):
         problems.append(f"our message was not printed: {tail(outcome)}")
-    if refused(scene) != 1:
+    untitled = _titles(_sent(scene)) - _titles(_received(scene))
+    if not 1 <= refused(scene) <= 1 + untitled:
         problems.append(f"{refused(scene)} requests were refused")
     return problems
+
+
+def _titles(requests: Sequence[Sent]) -> int:
+    """How many requests for a model offer no tools."""
+    bodies = [json.loads(each.body) for each in requests if each.body[:1] == b"{"]
+    return sum("model" in body and not body.get("tools") for body in bodies)
 
 
 def refused(scene: Scene) -> int:
@@ -365,13 +375,24 @@ def unknown_keys(scene: Scene) -> Problems:
 
 def exactly(scene: Scene) -> Problems:
     """What the provider received is what the agent had sent, but for what we refused."""
-    agent: list[Sent] = []
+    refusals = len(_logged(scene, REFUSED))
+    return differences(_sent(scene), _received(scene), refusals)
+
+
+def _sent(scene: Scene) -> list[Sent]:
+    """The agent's requests."""
+    found: list[Sent] = []
     for tapped in scene.tap.lines:
-        agent += read(bytes(tapped.up), b"HTTP/1.1 101 " in tapped.down)
-    provider: list[Sent] = []
+        found += read(bytes(tapped.up), b"HTTP/1.1 101 " in tapped.down)
+    return found
+
+
+def _received(scene: Scene) -> list[Sent]:
+    """The provider's."""
+    found: list[Sent] = []
     for raw, upgraded in scene.mock.raw:
-        provider += read(raw, upgraded)
-    return differences(agent, provider, len(_logged(scene, REFUSED)))
+        found += read(raw, upgraded)
+    return found
 
 
 def clean(scene: Scene) -> Problems:
