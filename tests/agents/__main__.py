@@ -14,10 +14,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from tests.agents.matrix import Row, into, text
+from tests.agents.parts import play_sdk
 from tests.agents.play import play
 from tests.agents.programs import CLIS
 from tests.agents.scenarios import SCENARIOS
-from tests.agents.sdks import SDKS, play_sdk
+from tests.agents.sdks import SDKS
 from tests.kit.line import IReactor
 
 

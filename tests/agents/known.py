@@ -7,16 +7,8 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from tests.agents.scenarios import (
-    SPENT,
-    SPENT_HERE,
-    Check,
-    Problems,
-    no_socket,
-    refused,
-    says,
-    tail,
-)
+from tests.agents.evidence import Problems, refused, says, tail
+from tests.agents.scenarios import SPENT, SPENT_HERE, Check, no_socket
 from tests.agents.scene import Outcome, Scene
 
 
