@@ -32,12 +32,13 @@ from apiproxy.ledger.open import Nowhere, Place, Threads, open_ledger
 from apiproxy.ledger.rules import Store
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.edits import Editor
+from apiproxy.policy.inspection import ToolUse
 from apiproxy.policy.ledger import NOT_METERED, LedgerUnavailable, Standing
 from apiproxy.policy.prices import CATALOGUE, Prices
 from apiproxy.policy.rate import SHORT, Figures, RateLimits
 from apiproxy.policy.rules import CREDIT, Rules
 from apiproxy.policy.steering import Warnings
-from apiproxy.policy.tools import ToolPolicy, ToolUse
+from apiproxy.policy.tools import ToolPolicy
 from apiproxy.telemetry.background import Background
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.journal import Journal
@@ -253,7 +254,6 @@ class Bookkeeping:
         self._store = open_ledger(
             settings.ledger_place if isinstance(where, Nowhere) else where,
             cast(Threads, self._reactor),
-            token=self._new_id(),
             now=time,
             new_id=self._new_id,
             connect=self._ways.straight_to,

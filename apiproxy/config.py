@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from apiproxy.core.egress import EgressProxy, NoProxy
 from apiproxy.core.ids import fresh_ids
@@ -146,6 +146,36 @@ class Settings:
         if sources.problems:
             raise ConfigurationError(list(dict.fromkeys(sources.problems)))
         return settings
+
+    def in_place_of(self, old: "Settings") -> "Settings":
+        """These, but for what is opened or decided once, at the start.
+
+        Providers are those that are listened for, where they are listened for. One that is
+        there no more has lost its key, because that may have been withdrawn.
+
+        Args:
+            old: those in force up to now.
+        """
+        known = {provider.name: provider for provider in self.providers}
+        return evolve(
+            self,
+            providers=tuple(
+                evolve(
+                    known.get(provider.name) or evolve(provider, credential=None),
+                    port=provider.port,
+                    socket=provider.socket,
+                )
+                for provider in old.providers
+            ),
+            bind=old.bind,
+            workers=old.workers,
+            state_dir=old.state_dir,
+            ledger=old.ledger,
+            usage_log_dir=old.usage_log_dir,
+            usage_log_bytes=old.usage_log_bytes,
+            usage_log_files=old.usage_log_files,
+            control_socket=old.control_socket,
+        )
 
     @property
     def ledger_place(self) -> Place:

@@ -41,7 +41,6 @@ from apiproxy.workers.worker import Inherited
 from tests.kit.tls import authority
 
 KEY = "sk-process-key-0123456789abcdef"
-OTHER_KEY = "sk-another-key-0123456789abcdef"
 PROVIDERS = ("openai", "anthropic", "copilot", "gemini", "opencode", "vertex")
 SECONDS = 30.0
 """Longest wait for anything; generous, and nothing is decided by it."""

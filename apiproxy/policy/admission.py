@@ -9,7 +9,7 @@ must not be slipped because the answer says ``gpt-5-2025-08-07``.
 Nothing here holds what is under way, so that nothing can be lost.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, structs
 
@@ -20,7 +20,7 @@ from apiproxy.policy.callers import entries as callers_entries
 from apiproxy.policy.estimates import MOST, bounded, prompt, so_far, tokens
 from apiproxy.policy.guards import ModelGuard
 from apiproxy.policy.habits import Habits
-from apiproxy.policy.ledger import Claim, Entry, Shortage, Standing
+from apiproxy.policy.ledger import Claim, Entry, Shortage
 from apiproxy.policy.names import LONGEST
 from apiproxy.policy.prices import Prices, Quote
 from apiproxy.policy.refusals import refusal
@@ -373,25 +373,6 @@ class Admission:
             del self._turned[next(iter(self._turned))]
         self._turned[account] = None
         return True
-
-
-def crossed(
-    so_far: Sequence[Entry], standings: Mapping[Key, Standing]
-) -> Shortage | None:
-    """The first cap that a response under way has crossed; None as long as none is.
-
-    Args:
-        so_far: what it has used up to now; see ``Admission.so_far``.
-        standings: of its accounts; what others have set aside does not matter here.
-    """
-    for entry in so_far:
-        key = entry.account, entry.measure
-        standing = standings.get(key, Standing(*key))
-        cap = entry.cap if standing.cap is None else standing.cap
-        if cap is not None and standing.spent + entry.amount > cap:
-            spent = Standing(*key, standing.spent + entry.amount, cap=standing.cap)
-            return Shortage(Entry(*key, entry.amount, cap), spent)
-    return None
 
 
 def _spent(claim: Claim, amounts: Mapping[str, int]) -> tuple[Entry, ...]:

@@ -7,14 +7,13 @@ replaces those that end; it passes signals on, and says once what is true of all
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from apiproxy import __version__
 from apiproxy.config import Origin, Settings
-from apiproxy.herald import Herald, as_started
+from apiproxy.herald import Herald
 from apiproxy.listening import Listening
 from apiproxy.policy.rate import RateLimits
 from apiproxy.telemetry.lines import LineLog
@@ -25,9 +24,9 @@ from apiproxy.workers.doors import Doors
 from apiproxy.workers.handover import Turns
 from apiproxy.workers.keys import Keys
 from apiproxy.workers.line import Duties
-from apiproxy.workers.office import Office
+from apiproxy.workers.office import Crew, Office
 from apiproxy.workers.place import EXIT_UNUSABLE, Ending, Launch, Place
-from apiproxy.workers.reloading import Reloading, still_listening
+from apiproxy.workers.reloading import Reloading
 from apiproxy.workers.roll import Roll
 from apiproxy.workers.shares import Shares
 
@@ -93,16 +92,15 @@ class Front(Service):
         self._doors = Doors(self._listening, self._give, self._full, reactor)
         self._roll = Roll(reactor, self._answering, self._blank, self._stuck)
         self._keys = Keys(self._ready, self._key_refused)
-        self.office = Office(
-            lambda: self.settings,
-            self._answering,
-            self.shares,
-            self._roll.whole,
-            reactor,
-            log,
+        crew = Crew(
+            settings=lambda: self.settings,
+            members=self._answering,
+            shares=self.shares,
+            whole=self._roll.whole,
             drain=end,
             reread=reread,
         )
+        self.office = Office(crew, reactor, log)
         self._began = reactor.seconds()
         self._up = False
         self._hurried = False
@@ -334,9 +332,7 @@ class Front(Service):
         if self._up:
             self._notify("RELOADING=1")
         before = self.settings
-        self.settings = evolve(
-            as_started(before, settings), providers=still_listening(before, settings)
-        )
+        self.settings = settings.in_place_of(before)
         self._log.set_level(settings.log_level)
         self._log.redact(settings.secrets)
         if self._reloading is not None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.admin.spending import Maxima, Rate, rate_limits, spending
+from apiproxy.admin.spending import Maxima, spending
 from apiproxy.policy.ledger import Standing
 
 NOTHING = {
@@ -103,19 +103,3 @@ class SpendingTests(SynchronousTestCase):
         """All of it is used from the start."""
         shown = self.shown(Standing("run:r1", "tokens", 0, 0, 0))
         self.assertEqual(shown["effective_tokens"]["percent_used"], 100.0)
-
-    def test_rate_limits(self) -> None:
-        """By provider and window."""
-        shown = rate_limits(
-            [Rate("openai", "rpm", 600, 10), Rate("openai", "bytes_pm", 5, 9, 1234)]
-        )
-        self.assertEqual(
-            shown,
-            {
-                "openai": {
-                    "enabled": True,
-                    "rpm": {"limit": 600, "remaining": 590, "reset": 0},
-                    "bytes_pm": {"limit": 5, "remaining": 0, "reset": 1234},
-                }
-            },
-        )

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.usage import Demand, Record, State, Usage
-from apiproxy.policy.admission import Admission, Settled, crossed
+from apiproxy.policy.admission import Admission, Settled
 from apiproxy.policy.ledger import Claim, Entry, Shortage, Standing
 from apiproxy.policy.prices import CATALOGUE, Prices
 from apiproxy.policy.rules import CREDIT, Budgets, Models, Rules
@@ -298,22 +298,21 @@ class DenialTests(AdmissionCase):
 
 
 class CutTests(AdmissionCase):
-    def test_a_running_answer_is_compared_with_what_is_spent(self) -> None:
-        """What others have set aside does not end it; an operator's cap goes first."""
+    def test_what_a_running_answer_has_used(self) -> None:
+        """Its prompt and what it has said, on the accounts and by the caps of its claim."""
         admission = self.admission(tokens=2_000_000)
         claim = self.claim(admission, GPT)
-        key = "run:r", "tokens"
-        for said, spent, own, cut in (
-            (400, 0, None, False),
-            (400, 600_000, None, False),
-            (404, 600_000, None, True),
-            (4, 0, 1_000_000, True),
-        ):
-            record = Record(said=said)
-            so_far = admission.so_far(claim, record, GPT, "openai")
-            standing = Standing(*key, spent, reserved=10**9, cap=own)
-            shortage = crossed(so_far, {key: standing})
-            self.assertIs(shortage is not None, cut)
-            if shortage is not None:
-                self.assertTrue(shortage.final)
-                self.assertEqual(shortage.entry.cap, own or 2_000_000)
+        for said, output in ((0, 0), (4, 1), (404, 101)):
+            used = admission.so_far(claim, Record(said=said), GPT, "openai")
+            tokens, money = 1000 * 1000 + output * 4000, 1000 * 2500 + output * 10_000
+            expected = {"tokens": tokens, "money": money}
+            for account in ("run:r", "provider:openai", "model:gpt-4o", "caller:ann"):
+                self.assertEqual(amounts(used, account), expected)
+            self.assertEqual(
+                [
+                    each
+                    for each in used
+                    if each.cap is not None and each.measure != "money"
+                ],
+                [Entry("run:r", "tokens", tokens, 2_000_000)],
+            )
