@@ -66,7 +66,7 @@ class RecipeTests(SynchronousTestCase):
         self.assertEqual(claude.variables["ANTHROPIC_BASE_URL"], "http://box:10001")
 
     def test_the_documentation_has_the_same_lines(self) -> None:
-        """What ``apiproxy env`` prints stands in docs/agents.md, for those who set it by hand."""
+        """What ``apiproxy env`` prints is in docs/agents.md, for those who set it by hand."""
         page = (ROOT / "docs/agents.md").read_text()
         for each in RECIPES:
             made = lines(each.name)
