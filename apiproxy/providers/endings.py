@@ -14,6 +14,7 @@ Messages     the end of the content block under way, for which Claude Code waits
 Gemini       an event with ``error`` in it
 Bedrock      a message of the type ``exception``
 WebSocket    an event ``error``; a response under way ends with the socket
+Live         nothing but the closing of the socket
 ===========  =============================================================================
 
 An ending stands between two events. Nothing can be appended to an answer with a content
@@ -41,6 +42,9 @@ _GEMINI = GeminiDialect()
 _FINAL = "invalid_prompt"
 """The code at which all clients give up at once and show our message; at most others Codex
 and Copilot try again, and at ``insufficient_quota`` Codex shows a message of its own."""
+
+_MAX_REASON = 123
+"""Bytes of a reason in a Close frame (RFC 6455, section 5.5)."""
 
 
 def stream_ending(
@@ -93,6 +97,12 @@ def socket_refusal(error: ProxyError, request_id: str) -> bytes:
         },
     }
     return msgspec.json.encode(told)
+
+
+def live_close(error: ProxyError) -> tuple[int, bytes]:
+    """Code and reason of the Close frame that ends Gemini Live, which has no errors."""
+    reason = f"{error.code}: {error.message}".encode()[:_MAX_REASON]
+    return 1008, reason.decode("utf-8", "ignore").encode()
 
 
 def _block_end(record: Record | None) -> bytes:

@@ -368,6 +368,11 @@ class Metering:
         call = self._calls[ask.path]
         return call is not None and call.shape in _SOCKETS
 
+    def only_closes(self, ask: Ask) -> bool:
+        """Whether the conversation on this socket has no words for an error."""
+        call = self._calls[ask.path]
+        return call is not None and call.shape == "live"
+
     def follow(
         self, exchange: Exchange, ask: Ask, done: Callable[[Record], None]
     ) -> SocketCopy:

@@ -10,6 +10,7 @@ message that asks a model for a response is a demand of its own, and every respo
   whole messages are taken out, judged one after the other, and passed on as they came. One
   that is refused does not pass: the agent gets the error event that its client understands,
   between two messages of the provider, and the socket lives on. Pings and Closes do not wait.
+  Live has no event for that, and its clients fail at ours or wait for ever: it is closed.
 
 A message that was compressed with what came before in mind (RFC 7692, section 7.2.3.2)
 cannot be left out: upstream would not understand the next one. So after a refusal on such
@@ -34,6 +35,7 @@ from apiproxy.core.messages import Message, MessageReader
 from apiproxy.core.sieve import ControlSieve
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Ask
+from apiproxy.providers.endings import live_close
 from apiproxy.providers.usage.asked import asks_nothing
 from apiproxy.wire.failures import ours
 from apiproxy.wire.metering import Metering
@@ -114,6 +116,7 @@ class Turns:
         """
         self._metering = metering
         self._ruled = metering.holds(exchange)
+        self._wordless = metering.only_closes(ask)
         self._exchange = exchange
         self._socket = socket
         self._mask = mask
@@ -281,7 +284,7 @@ class Turns:
         """Answer a message that does not pass."""
         self._reframe = self._reframe or self._chained
         self._metering.refused(self._exchange, error)
-        self._say(error)
+        (self.stop if self._wordless else self._say)(error)
 
     # From upstream.
 
@@ -350,8 +353,11 @@ class Turns:
 
     def _say(self, error: ProxyError) -> None:
         """Tell the agent why, between two messages of the provider."""
-        event = self._metering.refusal_event(self._exchange, error)
-        self._unsaid.append(text_frame(event, b""))
+        if self._wordless:
+            self._unsaid.append(b"")  # what there is to say is in the Close
+        else:
+            event = self._metering.refusal_event(self._exchange, error)
+            self._unsaid.append(text_frame(event, b""))
         if self._socket.may_speak:
             self._say_all()
 
@@ -426,7 +432,10 @@ class Turns:
             self._overdue = True
 
     def _close(self, error: ProxyError, *, between: bool) -> None:
-        self._socket.close(_POLICY, error.code.encode("ascii"), error, between=between)
+        code, reason = _POLICY, error.code.encode("ascii")
+        if self._wordless:
+            code, reason = live_close(error)
+        self._socket.close(code, reason, error, between=between)
 
     def end(self, error: ProxyError | None) -> None:
         """The socket is closed."""

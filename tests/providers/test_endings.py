@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.core.errors import NotConfigured, Overloaded
 from apiproxy.core.usage import Record
 from apiproxy.providers.endings import (
+    live_close,
     socket_refusal,
     stream_ending,
 )
@@ -180,3 +181,10 @@ class SocketTests(SynchronousTestCase):
                 "code": ERROR.code,
             },
         )
+
+    def test_live_is_closed_with_a_reason(self) -> None:
+        """Which is short, and whole text."""
+        code, reason = live_close(NotConfigured("ö" * 200))
+        self.assertEqual(code, 1008)
+        self.assertLessEqual(len(reason), 123)
+        self.assertTrue(reason.decode().startswith("provider_not_configured: ö"))

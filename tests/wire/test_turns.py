@@ -24,6 +24,7 @@ MASK = b"mask"
 DEFLATE = b"permessage-deflate"
 WITHOUT = b"permessage-deflate; client_no_context_takeover"
 PATH = b"/v1/responses"
+_LIVE = b"/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 SOUND = b'{"type":"input_audio_buffer.append","audio":"AAAA"}'
 NOTE = b'{"type":"session.note","text":"hello"}'
 
@@ -170,11 +171,32 @@ class PassingTests(SynchronousTestCase):
         scene.turns.from_agent(data)
         self.assertEqual(len(scene.told), 2)
 
+    def test_live_has_no_words_for_a_refusal(self) -> None:
+        """So the socket is closed and says why; its SDKs choke on an event, or wait."""
+        scene = Scene(capped(runs=1), path=_LIVE)
+        ask = b'{"clientContent":{"turns":[],"turnComplete":true}}'
+        scene.say(b'{"setup":{"model":"models/gemini-2.5-flash"}}')
+        scene.say(ask)
+        turn = {"serverContent": {"turnComplete": True}}
+        half = frame(TEXT, json.dumps(turn).encode())
+        scene.upstream(half[:9])
+        scene.desk.ledger.store.set_cap("run:r", "runs", 0)
+        scene.say(ask)
+        self.assertEqual(scene.wire.closed, [])
+        scene.upstream(half[9:])
+        self.assertEqual(scene.told, [turn])
+        ((code, reason, error, between),) = scene.wire.closed
+        assert error is not None
+        self.assertEqual((code, between), (1008, True))
+        self.assertEqual(reason.decode(), f"{error.code}: {error.message}")
+        self.assertEqual(scene.desk.refusals, ["max_runs_exceeded"])
+        scene.say(ask)
+        self.assertEqual(len(scene.passed), 2)
+
     def test_questions_without_end(self) -> None:
         """While Live speaks, an agent may ask a thousand times; few are remembered."""
-        live = b"/ws/google.ai.generativelanguage.v1beta.GenerativeService"
         for rules in (None, capped(runs=10_000)):
-            scene = Scene(rules, path=live + b".BidiGenerateContent")
+            scene = Scene(rules, path=_LIVE)
             scene.say(b'{"setup":{"model":"models/gemini-2.5-flash"}}')
             for _ in range(1000):
                 scene.say(b'{"toolResponse":{}}')
@@ -199,9 +221,7 @@ class PassingTests(SynchronousTestCase):
 
     def test_what_asks_during_a_response_is_a_part_of_it(self) -> None:
         """Gemini Live: what was set aside for it is given back when that is over."""
-        live = b"/ws/google.ai.generativelanguage.v1beta.GenerativeService"
-        path = live + b".BidiGenerateContent"
-        scene = Scene(capped(runs=5), path=path)
+        scene = Scene(capped(runs=5), path=_LIVE)
         scene.say(b'{"setup":{"model":"models/gemini-2.5-flash"}}')
         scene.say(b'{"clientContent":{"turns":[],"turnComplete":true}}')
         part = {"modelTurn": {"parts": [{"text": "hello"}]}}

@@ -55,6 +55,7 @@ class UnaskedTests(SynchronousTestCase):
         scene.hear(turn)
         self.assertEqual(scene.desk.refusals, ["max_runs_exceeded"])
         self.assertEqual(scene.wire.closed[0][0], 1008)
+        self.assertEqual(scene.told, [turn, turn])
 
     def test_a_message_that_asks_not_to_be_answered(self) -> None:
         """Is judged by what it gets; ``generate`` is no way around a budget."""
