@@ -104,7 +104,7 @@ class Options(usage.Options):
         """The settings as files and the environment of our start have them now.
 
         Variables that hold a secret leave the environment, so that nothing that we start has
-        them; workers ask for them.
+        them, and nobody finds them in /proc; workers ask for them.
 
         Args:
             keep_toml: whether the configuration file is left as it was read before.
@@ -118,7 +118,7 @@ class Options(usage.Options):
         check_usable(settings)
         self._origin = origin
         for name in settings.secret_names:
-            os.environ.pop(name, None)
+            forget(name)
         open_all_files(settings)
         return settings
 
@@ -254,11 +254,24 @@ def open_all_files(settings: Settings) -> None:
         )
 
 
+def forget(name: str) -> None:
+    """Take a variable out of the environment, and its value out of /proc/PID/environ.
+
+    What the kernel shows there is memory of ours, which is left as it was by ``unsetenv``.
+    """
+    libc = ctypes.CDLL(None)
+    libc.getenv.restype, libc.strlen.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    value = libc.getenv(os.fsencode(name))
+    if value is not None:
+        ctypes.memset(value, 0, libc.strlen(value))
+    os.environ.pop(name, None)
+
+
 def forbid_dumping() -> None:
     """Keep other processes of this user out of our memory and /proc/PID/environ.
 
-    The variables that held keys still stand there, whatever becomes of ``os.environ``. Root
-    can read them all the same. From here on our own /proc/self/fd may be closed to us, too.
+    Root can read both all the same. From here on our own /proc/self/fd may be closed to us,
+    too.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

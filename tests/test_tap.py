@@ -297,12 +297,15 @@ class PrivacyTests(ServiceCase):
     """What a process tells those beside it."""
 
     def test_its_own_environment_has_no_keys(self) -> None:
-        """What it started would inherit none; other variables stay."""
+        """What it started would inherit none, and root reads none; other variables stay."""
         code = (
-            "import subprocess;"
+            "import ctypes, pathlib, subprocess, sys;"
             "from twisted.scripts.twistd import ServerOptions;"
             "ServerOptions().parseOptions(['-n', 'apiproxy']);"
-            "subprocess.run(['env'], check=True)"
+            "subprocess.run(['env'], check=True);"
+            "ctypes.CDLL(None).prctl(4, 1, 0, 0, 0);"  # /proc/self belongs to us again
+            "own = pathlib.Path('/proc/self/environ');"
+            "sys.stdout.buffer.write(own.read_bytes() if own.exists() else b'')"
         )
         secrets = {
             "OPENAI_API_KEY": "hunter2-a",
@@ -329,7 +332,7 @@ class PrivacyTests(ServiceCase):
         self.assertEqual(soft, hard)
 
     def test_another_process_of_its_user_cannot_read_its_environment(self) -> None:
-        """Where the keys it was started with still stand; root could."""
+        """Where the rest of what it was started with still stands; root could."""
         self.user = user = somebody()
         service = self.start()
         service.up()
