@@ -17,7 +17,10 @@ and parsing for the others.
 
 import json
 import re
+import string
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from attrs import frozen
@@ -87,12 +90,22 @@ _ADDRESSES = {
 """Keys whose value is an address, or an object or list with some in it."""
 
 _WORDS = sorted({*(word for word, _ in _TYPES), *_SWITCHES, *_ADDRESSES, "url", "uri"})
+# By their first letters, so that a body of nothing but quotes takes a second, and not ten.
 _SUSPECT = re.compile(
-    r'"\s*(?:'
-    + "|".join("[_\\- ]*".join(word) for word in _WORDS)
-    + r")|\\u(?:00[2-7]|017f|212a)",  # letters that are written as escapes
-    re.IGNORECASE,
+    b'"(?:%b)'
+    % b"|".join(
+        b"%b(?:%b)" % (first.encode(), "|".join(word[1:] for word in words).encode())
+        for first, words in groupby(_WORDS, key=itemgetter(0))
+    )
+    + rb"|\\u(?:00[2-7]|017f|212a)"  # letters that are written as escapes
 )
+"""What may matter, in a text as ``_squeezed`` has it."""
+
+_LOWER = bytes.maketrans(
+    string.ascii_uppercase.encode(), string.ascii_lowercase.encode()
+)
+_LETTERS = (("\u017f".encode(), b"s"), ("\u212a".encode(), b"k"))
+"""What is not ASCII, and is when its case is folded."""
 
 _TOLD = re.compile("call|result|output|error|approval|listtools|toolset")
 """Types of what was done before, which a conversation repeats."""
@@ -129,18 +142,20 @@ def inspect(body: bytes) -> list[ToolUse]:
     Args:
         body: without content coding. It is not changed.
     """
-    start = body[:64].lstrip()
+    start = body.lstrip()[:2]
     if not start:
         return []
-    if start.startswith(b"--"):  # a form, which is no JSON for anybody
+    if start == b"--":  # a form, which is no JSON for anybody
         return [ToolUse("upload")]
     if len(body) > _MOST_BYTES:
         return [ToolUse("unreadable")]
     try:
-        text = body.decode(json.detect_encoding(body))
-        if _SUSPECT.search(text) is None:
+        encoding = json.detect_encoding(body)
+        text = body.decode(encoding)
+        plain = body if encoding == "utf-8" else text.encode()
+        if _SUSPECT.search(_squeezed(plain)) is None:
             return []
-        if is_heavy(body if text.isascii() else text.encode()):
+        if is_heavy(plain):
             return [ToolUse("unreadable")]
         # Any: whatever JSON there is.
         value: Any = json.loads(text, object_pairs_hook=_Pairs)
@@ -152,6 +167,14 @@ def inspect(body: bytes) -> list[ToolUse]:
         if len(found) >= _MOST_USES:
             break
     return list(found)
+
+
+def _squeezed(text: bytes) -> bytes:
+    """A text in UTF-8 without case, ``_``, ``-`` and spaces; see ``_plain``."""
+    if not text.isascii():
+        for letter, plain in _LETTERS:
+            text = text.replace(letter, plain)
+    return text.translate(_LOWER, b"_- ")
 
 
 def inspect_request(method: bytes, path: bytes) -> list[ToolUse]:

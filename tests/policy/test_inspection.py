@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import given, strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.policy.inspection import host_of, inspect, inspect_request
+from apiproxy.core.json_weight import MOST_VALUES
+from apiproxy.policy.inspection import ToolUse, host_of, inspect, inspect_request
 
 MCP = {"type": "mcp", "server_label": "x", "server_url": "https://Mcp.Example/sse"}
 ASKED: tuple[tuple[dict[str, Any], set[str]], ...] = (
@@ -124,6 +125,17 @@ class InspectTests(SynchronousTestCase):
                 escaped = escaped.replace(hidden, word)
             self.assertEqual(found(escaped.encode()), uses, escaped)
 
+    def test_white_space_hides_nothing(self) -> None:
+        """However much there is before the body, and whatever encoding it has."""
+        body = '{"tools":[{"type":"web_search"}]}'
+        for size in (0, 1, 63, 64, 65, 100_000):
+            for space in " \t\r\n":
+                for encoding in ("utf-8", "utf-16", "utf-32"):
+                    padded = (space * size + body).encode(encoding)
+                    self.assertEqual(inspect(padded), [ToolUse("web_search")])
+        self.assertEqual(inspect(b" \n" * 1000), [])
+        self.assertEqual(inspect(b" " * 100 + b"--x\r\n"), [ToolUse("upload")])
+
     def test_case_and_underscores_hide_nothing(self) -> None:
         """Some readers do not see the difference."""
         for body in (
@@ -177,6 +189,12 @@ class InspectTests(SynchronousTestCase):
         text = "[1, 2, 3]" * 200_000
         body = json.dumps({"x": text, "tools": [{"type": "mcp"}]}).encode()
         self.assertEqual(found(body), {"mcp at ?"})
+
+    def test_a_million_values_in_other_encodings(self) -> None:
+        """An escaped quote ends no string there, either: the lists after it count."""
+        text = '{"url":"\\"","x":[' + "[]," * (MOST_VALUES + 1) + '"\\""]}'
+        for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"):
+            self.assertEqual(inspect(text.encode(encoding)), [ToolUse("unreadable")])
 
     def test_other_encodings(self) -> None:
         """Some readers of JSON find out by themselves."""
