@@ -85,3 +85,11 @@ def first(fields: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes | None:
         if key.lower() == name:
             return value
     return None
+
+
+def joined(fields: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
+    """The values of all lines called ``name`` (given in lower case); empty for none.
+
+    Of a list, lines in a row are one line (RFC 9110, section 5.3).
+    """
+    return b", ".join([value for key, value in fields if key.lower() == name])

@@ -16,7 +16,7 @@ import msgspec
 
 from apiproxy.core.inflate import Inflate
 from apiproxy.core.usage import Demand
-from apiproxy.core.values import Fields, first
+from apiproxy.core.values import Fields, first, joined
 from apiproxy.providers.calls import Call, Shape, plain_name, read_call
 from apiproxy.providers.forms import UnreadableForm, read_form
 
@@ -71,6 +71,9 @@ _FILES = (b"base64,", b'"data"', b'"bytes"')
 
 _FILE_BYTES = 4096
 """What an image or a file counts as: about a thousand tokens, whatever its size."""
+
+_MOST_FILES = 10_000
+"""Images and files of each kind that are looked for; more of them count by their bytes."""
 
 _KNOWN = (
     *(_LIMITS + _ANSWERS + _NESTED + _LATER + _FALLBACKS),
@@ -157,13 +160,15 @@ def prompt_bytes(body: bytes) -> int:
     """How long a prompt is, with the images and files in it counted as what they may cost."""
     size = len(body)
     for sign in _FILES:
-        at = body.find(sign)
-        while at >= 0:
+        end = 0
+        for _ in range(_MOST_FILES):
+            at = body.find(sign, end)
+            if at < 0:
+                break
             run = _ENCODED.match(body, at + len(sign))
             assert run is not None  # It may match nothing.
             end = run.end()
             size -= max(0, end - at - _FILE_BYTES)
-            at = body.find(sign, end)
     return size
 
 
@@ -239,7 +244,7 @@ def _from_query(query: bytes) -> str:
 
 
 def _from_body(call: Call, body: bytes, fields: Fields) -> Demand:
-    body = plain_body(body, first(fields, b"content-encoding") or b"")
+    body = plain_body(body, joined(fields, b"content-encoding"))
     kind = (first(fields, b"content-type") or b"").strip()
     if kind[:10].lower() == b"multipart/":
         return _from_form(call, kind, body)
@@ -274,7 +279,7 @@ def _other(asked: str, body: bytes, fields: Fields) -> Demand:
     """A request in none of our dialects: the model all the same, if it names one."""
     try:
         model = model_in(
-            read_raws(plain_body(body, first(fields, b"content-encoding") or b""))
+            read_raws(plain_body(body, joined(fields, b"content-encoding")))
         )
     except Unreadable as reason:
         return Demand(model=asked, unreadable=str(reason) if body else "")

@@ -23,7 +23,7 @@ from apiproxy.core.exchange import Exchange
 from apiproxy.core.inflate import read_codings
 from apiproxy.core.memo import Memo
 from apiproxy.core.usage import Demand, Record
-from apiproxy.core.values import Ask, first
+from apiproxy.core.values import Ask, joined
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.callers import refuse_model
 from apiproxy.policy.edits import Editor
@@ -219,7 +219,7 @@ class Metering:
         """
         query = ask.target.partition(b"?")[2]
         demand = read_demand(ask.method, ask.path, query, body, ask.fields)
-        encoding = first(ask.fields, b"content-encoding") or b""
+        encoding = joined(ask.fields, b"content-encoding")
         refusal = self.refuse_tools(exchange, body, encoding)
         if refusal is not None:
             raise refusal

@@ -22,8 +22,9 @@ from apiproxy.core.errors import (
 )
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.head import UNTIL_CLOSE
+from apiproxy.core.inflate import read_codings
 from apiproxy.core.usage import AnswerReader, Demand, Record
-from apiproxy.core.values import Answer, first
+from apiproxy.core.values import Answer, first, joined
 from apiproxy.policy.ledger import Claim
 from apiproxy.providers.calls import Shape
 from apiproxy.providers.endings import stream_ending
@@ -225,8 +226,7 @@ class Passage:
         """Whether the answer is a stream that can be ended where an event ends."""
         if self._answer is None or not self._has_events:
             return False
-        encoding = first(self._answer.fields, b"content-encoding") or b"identity"
-        return encoding.strip().lower() == b"identity"
+        return not read_codings(joined(self._answer.fields, b"content-encoding"))
 
     @property
     def between_events(self) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.core.values import Answer, Ask, Secret, first
+from apiproxy.core.values import Answer, Ask, Secret, first, joined
 from tests.kit.hypothesis_profile import STEADY
 
 BACKWARDS = b"2retnuh-ks"
@@ -145,3 +145,10 @@ class FirstTests(SynchronousTestCase):
         self.assertEqual(first(fields, b"x-b"), b"2")
         self.assertIsNone(first(fields, b"x"))
         self.assertIsNone(first([], b"a"))
+
+    def test_all_lines_of_a_name_are_one(self) -> None:
+        """In their order; none are an empty one."""
+        fields = [(b"A", b"1"), (b"b", b"2"), (b"a", b"3")]
+        self.assertEqual(joined(fields, b"a"), b"1, 3")
+        self.assertEqual(joined(fields, b"b"), b"2")
+        self.assertEqual(joined(fields, b"c"), b"")

@@ -135,6 +135,16 @@ class BodyTests(SynchronousTestCase):
             self.assertEqual((demand.model, demand.input_bytes), ("gpt-5.1", len(body)))
             self.assertEqual(demand.unreadable, "")
 
+    def test_encodings_in_several_lines(self) -> None:
+        """They are one list: the first line is not all there is."""
+        body = gzip.compress(b'{"model":"gpt-5.1"}')
+        for path in (CHAT, b"/v1/other"):
+            lines = [(b"Content-Encoding", b"identity"), (b"content-encoding", b"gzip")]
+            self.assertEqual(ask(body, path, fields=lines).model, "gpt-5.1")
+            unknown = [*lines, (b"Content-Encoding", b"x")]
+            demand = ask(body, path, fields=unknown)
+            self.assertEqual(demand.unreadable, "content_encoding")
+
     def test_what_cannot_be_read_is_said(self) -> None:
         """And is inference all the same."""
         for body, fields, word in (
@@ -166,6 +176,8 @@ class BodyTests(SynchronousTestCase):
         for begin in (b'"url":"data:image/png;base64,', b'"data" : "', b'"bytes":"'):
             image = b"{" + begin + b"A+/_\\/" * 200_000 + b'"}'
             self.assertLess(prompt_bytes(image * 3), 15_000)
+        many = b'"data":"' + b"A" * 8192 + b'",'
+        self.assertGreater(prompt_bytes(many * 12_000), 12_000 * 4096 + 2_000 * 4096)
         text = b'{"data":"' + b"four words were said " * 1000 + b'"}'
         self.assertEqual(prompt_bytes(text), len(text))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from apiproxy.core.inflate import Inflate
 from apiproxy.core.json_items import NOT_JSON
 from apiproxy.core.usage import Demand, Record
-from apiproxy.core.values import Fields, first
+from apiproxy.core.values import Fields, first, joined
 from apiproxy.providers.usage.bedrock import header_usage
 from apiproxy.providers.usage.bodies import Body, Events, Items, Messages
 from apiproxy.providers.usage.documents import Document, Opaque
@@ -79,7 +79,7 @@ class AnswerCopy:
         closely: bool,
     ) -> None:
         """See ``open_answer``."""
-        encoding = first(fields, b"content-encoding") or b""
+        encoding = joined(fields, b"content-encoding")
         kind = first(fields, b"content-type") or b""
         self._kind = kind.partition(b";")[0].strip().lower()
         self._fields = fields
