@@ -48,6 +48,12 @@ class UsageTests(SynchronousTestCase):
             edited = self.wished(body)
             self.assertEqual(json.loads(edited)["stream_options"], options)
 
+    def test_a_million_values(self) -> None:
+        """Looking through them would take a minute; such a stream is refused."""
+        heavy = CHAT[:-1] + b',"x":[' + b"[]," * 200_000 + b"0]}"
+        error = self.assertRaises(BodyUnreadable, self.wished, heavy)
+        self.assertEqual(error.details, {"reason": "too_many_values"})
+
     def test_only_where_a_budget_needs_it(self) -> None:
         """By default; it can be switched on and off."""
         for budgets, active in (
