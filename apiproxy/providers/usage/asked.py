@@ -111,7 +111,8 @@ def asks_live(raws: Raws) -> bool:
     """
     turns = [read_raws(bytes(raws[key])) for key in _CONTENT if key in raws]
     ends = [turn[key] for turn in turns for key in _COMPLETE if key in turn]
-    complete = any(bytes(end).strip() == b"true" for end in ends)
+    # Of a text that says true, some of Google's parsers make one.
+    complete = any(bytes(end).strip() not in (b"false", b"null") for end in ends)
     return complete or any(key in raws for key in _TOOLS)
 
 

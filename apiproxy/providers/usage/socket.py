@@ -15,7 +15,13 @@ from collections.abc import Callable
 from msgspec import Struct, structs
 
 from apiproxy.core.usage import Demand, Record
-from apiproxy.providers.demand import Raws, Unreadable, prompt_bytes, read_raws
+from apiproxy.providers.demand import (
+    AMBIGUOUS,
+    Raws,
+    Unreadable,
+    prompt_bytes,
+    read_raws,
+)
 from apiproxy.providers.usage.asked import (
     LIVE,
     asks_live,
@@ -134,11 +140,11 @@ class SocketCopy:
         self._last = None
         try:
             raws = read_raws(payload)
+            if not LIVE.isdisjoint(raws):
+                return self._ask_live(payload, raws)
             kind = word(raws, "type")
             if kind == "response.create":
                 return self._ask_response(payload, raws)
-            if kind is None and not LIVE.isdisjoint(raws):
-                return self._ask_live(payload, raws)
             if kind in _ADDS:
                 self._input += prompt_bytes(payload)
             return Demand(model=session_model(payload) if kind in _ADDS else "")
@@ -195,7 +201,13 @@ class SocketCopy:
         return demand
 
     def _ask_live(self, payload: bytes, raws: Raws) -> Demand:
-        """A message of Gemini Live."""
+        """A message of Gemini Live.
+
+        Raises:
+            Unreadable: something in it is, or it could be one of another dialect.
+        """
+        if "type" in raws:
+            raise Unreadable(AMBIGUOUS)
         if "setup" in raws:
             self._setup = setup_demand(raws, self._model)
             self._model = self._setup.model

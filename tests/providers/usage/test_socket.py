@@ -416,10 +416,20 @@ class LiveTests(SynchronousTestCase):
             (b'{"clientContent":{},"client_content":{"turnComplete":true}}', True),
             (b'{"clientContent":{},"toolResponse":{}}', True),
             (b'{"realtime_input":{"audio":{"data":"AAAA"}}}', False),
+            (b'{"clientContent":{"turnComplete":"true"}}', True),
+            (b'{"clientContent":{"turnComplete":false,"turn_complete":null}}', False),
         ):
             demand = socket.copy.asked(message)
             self.assertEqual(demand.inference, inference, message)
             self.assertEqual(demand.model, "models/live-1", message)
+
+    def test_a_type_hides_nothing(self) -> None:
+        """Google might pass over it, and OpenAI over the rest: nobody can tell whose it is."""
+        socket = self.setup()
+        for kind in ("x", "response.create", "session.update"):
+            for said in ({"setup": {"model": "models/x"}}, {"client_content": {}}):
+                demand = socket.ask(type=kind, **said)
+                self.assertEqual(demand.unreadable, "ambiguous_model")
 
 
 class AskedTests(SynchronousTestCase):
