@@ -217,11 +217,7 @@ def read_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
 
 
 def collect(
-    path: str | None,
-    environ: Mapping[str, str],
-    earlier: Origin | None = None,
-    *,
-    keep_toml: bool = False,
+    path: str | None, environ: Mapping[str, str], earlier: Origin | None = None
 ) -> tuple[Settings, Origin]:
     """Settings from the environment and the configuration file, and what they are made of.
 
@@ -230,7 +226,6 @@ def collect(
         environ: the environment.
         earlier: what the settings were made of before. What stood behind a descriptor can
             be read once only, and is taken from there.
-        keep_toml: whether the configuration file, too, is taken from there.
 
     Raises:
         ConfigurationError: with every problem there is.
@@ -238,10 +233,7 @@ def collect(
     environ = dict(environ)
     path = path or environ.get("APIPROXY_CONFIG")
     environ.pop("APIPROXY_CONFIG", None)  # it says where settings are, and is none
-    if keep_toml and earlier is not None:
-        toml = earlier.toml
-    else:
-        toml = None if path is None else _read_toml(path)
+    toml = None if path is None else _read_toml(path)
     origin = Origin.of(environ, toml)
     read = origin.noting(lambda name: read_once(name, earlier))
     return Settings.read(environ, toml, read, fresh_ids(os.urandom)), origin

@@ -192,9 +192,8 @@ class Process(Service):
 
     def _look(self) -> None:
         self._next_look = None
+        self._watch()  # first: a bug in what follows does not end the watch
         _ = self._put_in_force(self._reread_changed, "a file with a key has changed")
-        if self._next_look is None:
-            self._watch()
 
     def give_up(self) -> None:
         """Stop in order, then exit with the code of a configuration error."""

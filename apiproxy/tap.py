@@ -96,25 +96,27 @@ class Options(usage.Options):
         Raises:
             ConfigurationError: they make no sense any more.
         """
-        if self._origin is None or not self._changes.found(self._origin):
+        if self._origin is None:
             return None
-        return self.reread(keep_toml=True)
+        found = self._changes.found(self._origin)
+        if not found:
+            return None
+        origin = self._origin.renewed(found)
+        return self._usable(remake(origin), origin)
 
-    def reread(self, *, keep_toml: bool = False) -> Settings:
+    def reread(self) -> Settings:
         """The settings as files and the environment of our start have them now.
 
         Variables that hold a secret leave the environment, so that nothing that we start has
         them, and nobody finds them in /proc; workers ask for them.
 
-        Args:
-            keep_toml: whether the configuration file is left as it was read before.
-
         Raises:
             ConfigurationError: they make no sense any more.
         """
-        settings, origin = collect(
-            self["config"], self._environ, self._origin, keep_toml=keep_toml
-        )
+        return self._usable(*collect(self["config"], self._environ, self._origin))
+
+    def _usable(self, settings: Settings, origin: Origin) -> Settings:
+        """Settings that are about to be put in force, once it is seen that they can be."""
         check_usable(settings)
         self._origin = origin
         for name in settings.secret_names:

@@ -247,6 +247,19 @@ class ProcessTests(SynchronousTestCase):
         self.assertEqual(len(self.served.clock.calls), 1)
         self.assertNotIn("reload", self.all.calls)
 
+    def test_a_bug_in_a_reload(self) -> None:
+        """It is logged, and looking goes on."""
+        made = self.process(watch=5.0)
+        made.startService()
+        bug = RuntimeError()
+        self.patch(self.served, "reload", lambda settings: self.fail_with(bug))
+        self.changed = [Settings()]
+        self.assertRaises(RuntimeError, self.served.clock.advance, 5.0)
+        self.assertEqual(len(self.served.clock.calls), 1)
+
+    def fail_with(self, bug: Exception) -> None:
+        raise bug
+
     def test_workers_do_not_look(self) -> None:
         """The front does, and tells them."""
         made = self.process(worker=True, watch=5.0)

@@ -48,6 +48,26 @@ class ReadingTests(SynchronousTestCase):
         first, second = read_settings(None, os.environ), read_settings(None, os.environ)
         self.assertNotEqual(first.providers[2], second.providers[2])
 
+    def test_a_key_that_was_written_anew(self) -> None:
+        """It is all that is new: no pipe is read again, nor the configuration file."""
+        names = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+        files = [Path(self.mktemp()) for _ in names]
+        for name, file in zip(names, files, strict=True):
+            file.write_text("k\n")
+            os.environ[f"{name}_FILE"] = str(file)
+        settings, origin = collect(str(self.file), os.environ)
+        files[1].unlink()
+        os.mkfifo(files[1])
+        self.file.write_text("nonsense")
+        openai = os.fsencode(str(files[0]))
+        renewed = origin.renewed({openai: b"new"})
+        again = remake(renewed)
+        self.assertEqual(again.providers[1], settings.providers[1])
+        self.assertEqual([s.reveal() for s in again.providers[0].secrets], [b"new"])
+        self.assertEqual(renewed.files[openai], b"new")
+        gone = origin.renewed({openai: None})
+        self.assertRaises(ConfigurationError, remake, gone)
+
     def test_they_are_made_again(self) -> None:
         """As they were, though the files hold something else by now."""
         key = Path(self.mktemp())

@@ -5,13 +5,13 @@ of Kubernetes just changes. So the files that the settings were made of are look
 then. What is new counts when it was found twice, because a file may be half written; and what
 made no sense is not tried again until it changes.
 
-Only ordinary files are looked at: a pipe would be read empty, or never answer.
+Only ordinary files are looked at: a pipe would be read empty, or never answer. What was found
+is what the settings are made of, and nothing is read a second time for them.
 """
 
 import os
 import stat
 from collections.abc import Callable
-from pathlib import Path
 
 from apiproxy.settings.origin import Origin
 
@@ -34,19 +34,22 @@ class Changes:
         """
         self._read = read or read_ordinary
         self._seen: Contents = {}
-        self._told: Contents = {}
+        self._tried: Contents = {}
+        self._origin: Origin | None = None
 
-    def found(self, origin: Origin) -> bool:
-        """Whether files hold something new, which has come to rest.
+    def found(self, origin: Origin) -> Contents:
+        """What files hold that is new, and has come to rest; empty for nothing to be tried.
 
         Args:
             origin: what they held when they were read.
         """
         before, self._seen = self._seen, self._differing(origin)
-        if not self._seen or self._seen != before or self._seen == self._told:
-            return False
-        self._told = self._seen
-        return True
+        if origin is not self._origin or self._seen != self._tried:
+            self._origin, self._tried = origin, {}
+        if self._seen != before or self._seen == self._tried:
+            return {}
+        self._tried = self._seen
+        return self._seen
 
     def _differing(self, origin: Origin) -> Contents:
         found: Contents = {}
@@ -74,9 +77,27 @@ def read_ordinary(path: bytes) -> bytes | None:
         NotWatched: there is something else.
     """
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST:
-            raise NotWatched
-        return Path(os.fsdecode(path)).read_bytes()
+        # Between a look at the name and a look into it, it may become a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return _held(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError:
         return None
+
+
+def _held(descriptor: int) -> bytes:
+    """What stands behind a descriptor.
+
+    Raises:
+        NotWatched: it is no ordinary file, or a large one.
+    """
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST:
+        raise NotWatched
+    with open(descriptor, "rb", closefd=False) as file:
+        held = file.read(_MOST + 1)
+    if len(held) > _MOST:  # it grows
+        raise NotWatched
+    return held

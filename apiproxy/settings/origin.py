@@ -46,6 +46,16 @@ class Origin(Struct):
 
         return noted
 
+    def renewed(self, found: Mapping[bytes, bytes | None]) -> "Origin":
+        """The same, but for files that hold something else by now.
+
+        Args:
+            found: what they hold, by path; None for one that cannot be read.
+        """
+        held = {path: found.get(path, data) for path, data in self.files.items()}
+        files = {path: data for path, data in held.items() if data is not None}
+        return Origin(self.environ, self.toml, files)
+
     def read(self, path: str) -> bytes:
         """What a file held.
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,7 +19,11 @@ class ChangesTests(SynchronousTestCase):
         self.changes = Changes(self.files.__getitem__)
 
     def found(self) -> bool:
-        return self.changes.found(self.origin)
+        """Whether something was found; it is what there is, then."""
+        found = self.changes.found(self.origin)
+        for path, held in found.items():
+            self.assertEqual(held, self.files[path])
+        return bool(found)
 
     def test_nothing_has_changed(self) -> None:
         """However often it is looked."""
@@ -54,6 +59,27 @@ class ChangesTests(SynchronousTestCase):
         self.files[b"/a"] = b"one"
         self.assertEqual([self.found() for _ in range(2)], [False, True])
 
+    def test_what_was_there_before_is_new_again(self) -> None:
+        """Somebody went back with a signal, and then thought better of it."""
+        self.files[b"/a"] = b"two"
+        self.assertEqual([self.found() for _ in range(2)], [False, True])
+        self.origin = Origin({}, None, {b"/a": b"one", b"/b": b"key"})
+        self.assertEqual([self.found() for _ in range(3)], [True, False, False])
+
+    def test_what_comes_back(self) -> None:
+        """It is told of again, if it was something else in between."""
+        for _ in range(2):
+            self.files[b"/b"] = None
+            self.assertEqual([self.found() for _ in range(3)], [False, True, False])
+            self.files[b"/b"] = b"key"
+            self.assertFalse(self.found())
+
+    def test_what_never_rests(self) -> None:
+        """It is never found."""
+        for number in range(10):
+            self.files[b"/a"] = b"%d" % (number % 2)
+            self.assertFalse(self.found())
+
 
 class OrdinaryTests(SynchronousTestCase):
     """What is looked at."""
@@ -79,7 +105,30 @@ class OrdinaryTests(SynchronousTestCase):
         os.mkfifo(path)
         self.assertRaises(NotWatched, read_ordinary, path)
         origin = Origin({}, None, {path: b"key"})
-        self.assertEqual([Changes().found(origin) for _ in range(3)], [False] * 3)
+        changes = Changes()
+        self.assertEqual([changes.found(origin) for _ in range(3)], [{}] * 3)
+
+    def test_a_file_that_becomes_a_pipe(self) -> None:
+        """Between two steps of ours: nobody waits for what comes out of it."""
+        path, pipe = self.path(), self.path()
+        Path(os.fsdecode(path)).write_bytes(b"key")
+        os.mkfifo(pipe)
+        open_as_it_is = os.open
+
+        def swap(*call: Any) -> int:
+            os.replace(pipe, path)
+            return open_as_it_is(*call)
+
+        self.patch(os, "open", swap)
+        self.assertRaises(NotWatched, read_ordinary, path)
+
+    def test_a_folder(self) -> None:
+        """There is nothing in it to be read."""
+        path = self.path()
+        os.mkdir(path)
+        before = os.listdir("/dev/fd")
+        self.assertRaises(NotWatched, read_ordinary, path)
+        self.assertEqual(os.listdir("/dev/fd"), before)
 
     def test_a_huge_file(self) -> None:
         """Nobody reads that every few seconds."""
