@@ -1,9 +1,9 @@
 """A thousand connections that are as slow as they may be, and one agent that is not.
 
-slowhttptest (of Debian) makes them, in its modes H (heads that come in drops), B (bodies), R (a
-thousand overlapping ranges) and X (answers that are hardly read). Meanwhile an agent asks a
-hundred times a second, and its latency is compared with what it was before. After that, all that
-was taken must be given back.
+slowhttptest (of Debian) makes them, in its modes H (heads that come in drops), B (bodies), R
+(a thousand overlapping ranges) and X (answers that are hardly read). Meanwhile an agent asks
+up to a hundred times a second, and its latency is compared with what it was before. After
+that, all that was taken must be given back.
 """
 
 import json
@@ -22,7 +22,7 @@ MODES = {"H": "slow heads", "B": "slow bodies", "R": "ranges", "X": "slow reader
 MOST_LATER_MS = 100.0
 """By how much the 99th percentile of the good agent's latency may rise."""
 
-_CONNECTIONS, _RATE = 1000, 1000
+_CONNECTIONS, _RATE = 1000, 200
 _LARGE = 1024 * 1024
 """Bytes of an answer that is read slowly."""
 
@@ -59,7 +59,8 @@ def slow(rig: Rig, seconds: float, modes: str, out: Path) -> bool:
         row = _measure(rig, mode, seconds)
         rows.append(row)
         sys.stdout.write(
-            f"{mode} ({MODES[mode]}): p50 {row['before_p50']:.1f} -> {row['first_p50']:.1f} ms,"
+            f"{mode} ({MODES[mode]}):"
+            f" p50 {row['before_p50']:.1f} -> {row['first_p50']:.1f} ms,"
             f" p99 {row['before_p99']:.1f} -> {row['first_p99']:.1f} ms,"
             f" {row['most_open']} connections, CPU {row['cpu']:.0%},"
             f" +{row['grown'] / 1e6:.1f} MB, {row['left']} files left\n"
@@ -97,7 +98,9 @@ def _attacked(
     command = ["slowhttptest", "-c", str(_CONNECTIONS), "-r", str(_RATE), "-u", url]
     length = ["-l", str(round(seconds)), "-p", "5", "-v", "0"]
     attack = rig.stage.start(
-        f"slowhttptest-{mode}", [*command, *length, *_OPTIONS[mode]], core=rig.cores.rest
+        f"slowhttptest-{mode}",
+        [*command, *length, *_OPTIONS[mode]],
+        core=rig.cores.rest,
     )
     began, cpu = time.monotonic(), cpu_seconds(running.pid)
     good.begin("requests", count=count, pause=_PAUSE, fresh=False, fields={})

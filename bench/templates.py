@@ -18,7 +18,7 @@ http {{
   }}
 }}
 """
-"""It answers at once; at ``/v1/slow`` when the whole body has come, at ``/v1/large`` a file."""
+"""It answers at once; ``/v1/slow`` when the whole body has come, ``/v1/large`` with a file."""
 
 
 SQUID = """\
