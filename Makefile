@@ -21,7 +21,7 @@ test-all:  ## all tests on each of Python 3.11, 3.12 and 3.13 that is installed
 check:  ## ruff, mypy and import-linter, without the tests
 	@scripts/check
 
-cover:  ## all tests under trial and under pytest, and the coverage of both
+cover:  ## all tests under trial, with their coverage, and under pytest
 	@scripts/cover
 
 cost:  ## count what a request, an event and a frame call, and write it down in tests/cost

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from apiproxy.core.egress import EgressProxy, NoProxy
 from apiproxy.core.ids import fresh_ids
@@ -69,6 +69,7 @@ class Settings:
         lean_imports: whether packages that serving does not need are left out.
         lean_io: whether sockets are written to and served without Twisted's detours.
         grace: seconds that live exchanges get at shutdown.
+        watch: seconds between two looks at files that hold keys; 0: nobody looks.
         websockets: whether WebSockets are carried.
         workers: processes that serve.
         usage_log_dir: directory of the usage log; None for no log.
@@ -101,6 +102,7 @@ class Settings:
     lean_imports: bool = True
     lean_io: bool = True
     grace: float = 20.0
+    watch: float = 5.0
     websockets: bool = True
     workers: int = 1
     usage_log_dir: str | None = None
@@ -147,6 +149,36 @@ class Settings:
             raise ConfigurationError(list(dict.fromkeys(sources.problems)))
         return settings
 
+    def in_place_of(self, old: "Settings") -> "Settings":
+        """These, but for what is opened or decided once, at the start.
+
+        Providers are those that are listened for, where they are listened for. One that is
+        there no more has lost its key, because that may have been withdrawn.
+
+        Args:
+            old: those in force up to now.
+        """
+        known = {provider.name: provider for provider in self.providers}
+        return evolve(
+            self,
+            providers=tuple(
+                evolve(
+                    known.get(provider.name) or evolve(provider, credential=None),
+                    port=provider.port,
+                    socket=provider.socket,
+                )
+                for provider in old.providers
+            ),
+            bind=old.bind,
+            workers=old.workers,
+            state_dir=old.state_dir,
+            ledger=old.ledger,
+            usage_log_dir=old.usage_log_dir,
+            usage_log_bytes=old.usage_log_bytes,
+            usage_log_files=old.usage_log_files,
+            control_socket=old.control_socket,
+        )
+
     @property
     def ledger_place(self) -> Place:
         """Where budgets are counted; ``Nowhere`` is in memory."""
@@ -185,7 +217,11 @@ def read_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
 
 
 def collect(
-    path: str | None, environ: Mapping[str, str], earlier: Origin | None = None
+    path: str | None,
+    environ: Mapping[str, str],
+    earlier: Origin | None = None,
+    *,
+    keep_toml: bool = False,
 ) -> tuple[Settings, Origin]:
     """Settings from the environment and the configuration file, and what they are made of.
 
@@ -194,6 +230,7 @@ def collect(
         environ: the environment.
         earlier: what the settings were made of before. What stood behind a descriptor can
             be read once only, and is taken from there.
+        keep_toml: whether the configuration file, too, is taken from there.
 
     Raises:
         ConfigurationError: with every problem there is.
@@ -201,14 +238,21 @@ def collect(
     environ = dict(environ)
     path = path or environ.get("APIPROXY_CONFIG")
     environ.pop("APIPROXY_CONFIG", None)  # it says where settings are, and is none
-    try:
-        toml = Path(path).read_bytes() if path else None
-    except OSError as error:
-        problem = f"--config: {path} cannot be read: {error.strerror}"
-        raise ConfigurationError([problem]) from error
+    if keep_toml and earlier is not None:
+        toml = earlier.toml
+    else:
+        toml = None if path is None else _read_toml(path)
     origin = Origin.of(environ, toml)
     read = origin.noting(lambda name: read_once(name, earlier))
     return Settings.read(environ, toml, read, fresh_ids(os.urandom)), origin
+
+
+def _read_toml(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        problem = f"--config: {path} cannot be read: {error.strerror}"
+        raise ConfigurationError([problem]) from error
 
 
 def remake(origin: Origin) -> Settings:

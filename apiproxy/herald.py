@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-from attrs import evolve
-
 from apiproxy import __version__
 from apiproxy.config import Settings
 from apiproxy.providers.base import Provider
@@ -101,26 +99,6 @@ def needing_restart(old: Settings, new: Settings) -> Iterator[str]:
         moved = name in known and _place(known[name]) != _place(provider)
         if moved or name not in known or new.bind != old.bind:
             yield name
-
-
-def as_started(old: Settings, new: Settings) -> Settings:
-    """The new settings, but for what is opened or decided once, at the start.
-
-    Args:
-        old: settings in force.
-        new: settings to come; providers are as they say.
-    """
-    return evolve(
-        new,
-        bind=old.bind,
-        workers=old.workers,
-        state_dir=old.state_dir,
-        ledger=old.ledger,
-        usage_log_dir=old.usage_log_dir,
-        usage_log_bytes=old.usage_log_bytes,
-        usage_log_files=old.usage_log_files,
-        control_socket=old.control_socket,
-    )
 
 
 def _opened_at_start(old: Settings, new: Settings) -> Iterator[str]:

@@ -1,11 +1,9 @@
 """The process put together: listeners, what they share, and the order of its end."""
 
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
-from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IListeningPort
@@ -24,29 +22,24 @@ from apiproxy.bookkeeping import ALONE, Bookkeeping, Common
 from apiproxy.config import ConfigurationError, Settings
 from apiproxy.control import sources
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.exchange import Census, Crowd, Guard, Observers
-from apiproxy.core.ids import fresh_ids
+from apiproxy.core.exchange import Census, Crowd
 from apiproxy.core.roster import Roster
 from apiproxy.core.values import Secret
-from apiproxy.herald import Herald, as_started
+from apiproxy.herald import Herald
 from apiproxy.keycheck import KeyCheck
 from apiproxy.listening import AnyFactory, Listening, PortTaken
-from apiproxy.policy.callers import Callers
-from apiproxy.policy.endpoints import Endpoints
+from apiproxy.outside import NOTHING, Outside
 from apiproxy.policy.ledger import LedgerUnavailable
-from apiproxy.policy.visitors import Visitors
 from apiproxy.providers.base import Provider
+from apiproxy.routing import Routing
 from apiproxy.secretary import Secretary
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.ends import Ends
-from apiproxy.telemetry.exchange_lines import ExchangeLines
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.wire.control import Control
 from apiproxy.wire.drain import Drain
 from apiproxy.wire.local import Endpoint
-from apiproxy.wire.peers import Peers
-from apiproxy.wire.pool import Pool
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.route import Route
 from apiproxy.wire.site import ProviderSite
@@ -54,7 +47,6 @@ from apiproxy.wire.stopping import Stopping
 from apiproxy.wire.tls import trust
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.ways import Ways
-from apiproxy.wire.websocket import Handshakes
 
 _log = Logger()
 
@@ -91,13 +83,9 @@ class Proxy(Service):
         reactor: Reactor,
         log: LineLog,
         *,
-        notify: Callable[[str], None] = lambda state: None,
-        dropped: Callable[[], int] = int,
+        outside: Outside = NOTHING,
         seconds: Callable[[], float] = time.monotonic,
         tick: float = _TICK_SECONDS,
-        give_up: Callable[[], None] = lambda: None,
-        end: Callable[[], None] = lambda: None,
-        reread: Callable[[], Sequence[str]] = tuple,
         common: Common = ALONE,
         census: Crowd | None = None,
         herald: Herald | None = None,
@@ -108,13 +96,9 @@ class Proxy(Service):
             settings: everything that can be set.
             reactor: provides sockets and time.
             log: where lines go.
-            notify: tells the service manager of our state (sd_notify).
-            dropped: number of log lines lost so far.
+            outside: the process that it is in.
             seconds: a clock that does not jump.
             tick: seconds within which deadlines are kept.
-            give_up: ends the process, if there is one of our own.
-            end: ends the process in order, if there is one of our own.
-            reread: has the settings read again, and tells what is wrong with them.
             common: what this process has in common with others.
             census: counts what is under way; a new one if not given.
             herald: says how the service lives; in the log if not given.
@@ -125,16 +109,13 @@ class Proxy(Service):
             now=seconds,
             version=__version__,
             upstream_lines=self._upstream_lines,
-            log_lines_dropped=dropped,
+            log_lines_dropped=outside.dropped,
         )
         self._reactor = reactor
         self._log = log
         self._herald = herald or Herald(log)
         self.listening = Listening(reactor, self._herald.listening)
-        self._notify = notify
-        self._give_up = give_up
-        self._end_process = end
-        self._reread = reread
+        self._outside = outside
         self._seconds = seconds
         ways = self._ways(settings)
         self.keycheck = self._keycheck(settings, ways)
@@ -144,8 +125,7 @@ class Proxy(Service):
         self.stopping = Stopping(lambda: self.sites.values(), reactor)
         self._control: ControlSocket | None = None
         self._watch = Watch(reactor, seconds, tick)
-        self._handshakes = Handshakes(reactor)
-        self._peers = Peers()
+        self._routing = self._new_routing()
         self._secretary = Secretary(log, reactor, self._redact)
         self._drain: Drain | None = None
         self.drained_in_order = False
@@ -181,6 +161,24 @@ class Proxy(Service):
             common=common,
         )
 
+    def _new_routing(self) -> Routing:
+        roster = () if self._roster is None else (self._roster,)
+        return Routing(
+            self._reactor,
+            self._log,
+            self.counters,
+            self.census,
+            (self._ends, *roster),
+            self._watch,
+            seconds=self._seconds,
+            complain=complain,
+        )
+
+    def _routes(self, settings: Settings, ways: Ways) -> dict[str, Route]:
+        self._log.redact(settings.secrets)
+        books = self._books
+        return self._routing.routes(settings, ways, books.tools, books.metering)
+
     def _redact(self, secrets: list[Secret]) -> None:
         self._log.redact(secrets)
         self._books.redact(secrets)
@@ -189,63 +187,13 @@ class Proxy(Service):
         control = Control(self._reactor, ways, settings.proxy_for)
         return KeyCheck(self._log, control, settings.proxy is not None)
 
-    def _routes(self, settings: Settings, ways: Ways) -> dict[str, Route]:
-        self._log.redact(settings.secrets)
-        hosts = {provider.name: provider.host for provider in settings.providers}
-        lines = ExchangeLines(self._log, hosts)
-        patient = (self.counters, lines)
-        access = settings.access
-        rules: tuple[Guard, ...] = (Endpoints(access.endpoints), self._books.tools)
-        visitors = Visitors(access.hosts, access.origins)
-        callers = None if access.callers is None else Callers(access.callers, time.time)
-        roster = () if self._roster is None else (self._roster,)
-        observers = Observers(self.census, self._ends, *roster, patient=patient)
-        return {
-            provider.name: Route(
-                provider=provider,
-                pool=self._pool(provider, ways, settings),
-                tunnelled=settings.proxy_for(provider) is not None,
-                limits=settings.limits,
-                deadlines=settings.deadlines,
-                websocket=settings.websockets,
-                observers=observers,
-                seconds=self._seconds,
-                new_id=fresh_ids(os.urandom),
-                random=os.urandom,
-                watch=self._watch,
-                handshakes=self._handshakes,
-                complain=complain,
-                census=self.census,
-                metering=self._books.metering,
-                run=settings.run_id,
-                retried=_bound(self.counters.retried, provider.name),
-                guards=rules,
-                visitors=visitors,
-                callers=callers,
-                peers=self._peers,
-            )
-            for provider in settings.providers
-        }
-
-    def _pool(self, provider: Provider, ways: Ways, settings: Settings) -> Pool:
-        pool = Pool(
-            ways.to(provider, settings.proxy_for(provider)),
-            seconds=self._seconds,
-            complain=complain,
-            connected=_bound(self.counters.connected, provider.name),
-            max_idle=settings.limits.idle_lines,
-            idle_seconds=settings.deadlines.line_idle,
-        )
-        self._watch.add(pool)
-        return pool
-
     def _shared(self) -> Shared:
-        settings, proxy = self.settings, self.settings.proxy
+        settings = self.settings
         return Shared(
             health=AggregateHealth(
                 providers=settings.providers,
                 version=__version__,
-                egress=None if proxy is None else proxy.shown,
+                egress=settings.proxy,
                 figures=self.whole,
                 rate_limits=self._books.rate_limits,
             ),
@@ -337,7 +285,7 @@ class Proxy(Service):
         self._herald.up(self.settings)
         self._secretary.serve(self.settings)
         self._watch.start()
-        self._notify("READY=1")
+        self._outside.notify("READY=1")
         self._check_keys(self._key_rejected)
 
     def _open_control(self) -> None:
@@ -353,7 +301,7 @@ class Proxy(Service):
                 stopper=self.stopping,
                 report=self.report,
                 drain=self._end_soon,
-                reload=self._reread,
+                reload=self._outside.reread,
             ),
             self._log.log,
             self._reactor,
@@ -365,7 +313,7 @@ class Proxy(Service):
             raise PortTaken(str(error)) from error
 
     def _end_soon(self) -> None:
-        self._reactor.callLater(ANSWER_SECONDS, self._end_process)
+        self._reactor.callLater(ANSWER_SECONDS, self._outside.end)
 
     def _check_keys(self, rejected: Callable[[], None]) -> None:
         if self.settings.validate_keys != "off":
@@ -376,7 +324,7 @@ class Proxy(Service):
         """A provider does not take its key; only ``strict`` minds."""
         if self.settings.validate_keys == "strict":
             self._herald.strict()
-            self._give_up()
+            self._outside.give_up()
 
     def stopService(self) -> Deferred[None]:
         """Stop: see ``wire.drain`` for the order."""
@@ -384,7 +332,7 @@ class Proxy(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        self._notify("STOPPING=1")
+        self._outside.notify("STOPPING=1")
         self.keycheck.stop()
         self._secretary.stop()
         self._herald.draining(self.census.live)
@@ -413,47 +361,31 @@ class Proxy(Service):
         restart. One that is there no more goes on listening, and refuses. Keys are checked
         again, but one that is refused does not end a process that serves.
         """
-        self._notify("RELOADING=1")
+        self._outside.notify("RELOADING=1")
         try:
             self._put_in_force(settings)
         finally:
-            self._notify("READY=1")
+            self._outside.notify("READY=1")
 
     def _put_in_force(self, settings: Settings) -> None:
-        ways = self._ways(settings)
-        self._books.use(settings)
-        routes = self._routes(settings, ways)
-        self._log.set_level(settings.log_level)
-        for name in self.sites.keys() - routes.keys():
-            self._retire(self.sites[name])
+        before, kept = self.settings, settings.in_place_of(self.settings)
+        ways = self._ways(kept)
+        self._books.use(kept)
+        routes = self._routes(kept, ways)
+        self._log.set_level(kept.log_level)
         for name, route in routes.items():
-            site = self.sites.get(name)
-            if site is None:
-                self._watch.remove(route.pool)
-                continue
-            listening = site.route.provider
-            route.provider = evolve(
-                route.provider, port=listening.port, socket=listening.socket
-            )
-            self._replace(site, route)
-        providers = tuple(site.route.provider for site in self.sites.values())
-        before = self.settings
-        self.settings = evolve(as_started(before, settings), providers=providers)
+            self._replace(self.sites[name], route)
+        self.settings = kept
         self.keycheck.stop()
-        self.keycheck = self._keycheck(settings, ways)
+        self.keycheck = self._keycheck(kept, ways)
         shared = self._shared()
         for site in self.sites.values():
             site.endpoints = self._endpoints(site.route.provider, shared)
         if self.running:
-            self._secretary.serve(self.settings)
+            self._secretary.serve(kept)
         self._herald.reloaded(before, settings)
         if self.running:
             self._check_keys(lambda: None)
-
-    def _retire(self, site: ProviderSite) -> None:
-        """Serve a provider no more: its key may have been withdrawn."""
-        provider = evolve(site.route.provider, credential=None)
-        self._replace(site, evolve(site.route, provider=provider))
 
     def _replace(self, site: ProviderSite, route: Route) -> None:
         old = site.route
@@ -461,7 +393,3 @@ class Proxy(Service):
         site.use(route)
         self._watch.remove(old.pool)
         old.pool.close()
-
-
-def _bound(count: Callable[[str], None], name: str) -> Callable[[], None]:
-    return lambda: count(name)

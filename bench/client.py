@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench import speech
+from bench.glance import Glance
 from bench.machine import raise_descriptor_limit
 from bench.talk import (
     Refused,
@@ -29,6 +30,7 @@ from bench.talk import (
 _TIMEOUT = 15.0
 _OPENING = 45.0  # seconds that all connections together may take to open
 _SETTLE = 0.5
+_LOOK_SECONDS = 0.05
 _OVERDUE_US = 20_000
 
 
@@ -42,13 +44,19 @@ class Client:
             self._context = ssl.create_default_context(cafile=authority)
         self._epoll = select.epoll()
         self._talks: dict[int, Talk] = {}
+        self._untimed = Glance()
         self._lost = 0
         self._pace = 0
 
     # What can be asked for.
 
     def open_streams(
-        self, count: int, pace_us: int, fields: dict[str, str], going: bool = True
+        self,
+        count: int,
+        pace_us: int,
+        fields: dict[str, str],
+        going: bool = True,
+        timed: int = 0,
     ) -> dict[str, Any]:
         """Open streams; each has brought its first event when this returns.
 
@@ -59,6 +67,7 @@ class Client:
             pace_us: from event to event; 0: there is only the first.
             fields: header lines beside the usual ones.
             going: whether further events begin now, or wait for ``go``.
+            timed: of how many the events are timed, at most; 0: of all.
         """
         ask = speech.stream_request(pace_us, fields, held=pace_us > 0)
         began = time.monotonic()
@@ -66,20 +75,20 @@ class Client:
             self._hurry(began, number, count)
             talk = self._opened(ask, speech.STAMP.search)
             talk.rest = b""  # the first event is not one of those that are watched
-            self._add(talk)
+            self._add(talk, timed=is_timed(number, count, timed))
         self._pace = pace_us
         if pace_us and going:
             self.go(fields)
-        return {"open": len(self._talks), "seconds": time.monotonic() - began}
+        return {"open": len(self._streams()), "seconds": time.monotonic() - began}
 
     def go(self, fields: dict[str, str]) -> dict[str, Any]:
         """Have the streams begin; within a pace from now each must bring something."""
         with self._connected() as sock:
             sock.sendall(speech.go_request(fields))
-            for talk in self._talks.values():
+            for talk in self._streams():
                 talk.due = time.monotonic_ns() // 1000
             read_answer(sock, sock.recv(65536))
-        return {"going": len(self._talks)}
+        return {"going": len(self._streams())}
 
     def open_sockets(
         self, count: int, deflate: bool, fields: dict[str, str]
@@ -117,12 +126,13 @@ class Client:
         self._turn(seconds, took)
         count, now = len(late), time.monotonic_ns() // 1000
         if self._pace:
-            dues = [talk.due for talk in self._talks.values()]
+            self._untimed.all()
+            dues = [talk.due for talk in self._streams()]
             late += overdue(dues, self._pace, now, _OVERDUE_US)
         return {
             "count": count,
             "whole": whole + count,
-            "lost": self._lost,
+            "lost": self._lost + self._untimed.lost,
             "spent": _SETTLE + seconds,
             **shares("late", late),
             **shares("gap", gaps),
@@ -215,7 +225,7 @@ class Client:
         for number in list(self._talks):
             self._drop(number)
         lost, self._lost = self._lost, 0
-        return {"lost": lost}
+        return {"lost": lost + self._untimed.close()}
 
     # How it is done.
 
@@ -243,14 +253,20 @@ class Client:
             if refused or not more:
                 line = data.split(b"\r\n", 1)[0].decode("latin-1")
                 raise Refused(
-                    f"connection {len(self._talks) + 1} got: {line or 'nothing'}"
+                    f"connection {len(self._streams()) + 1} got: {line or 'nothing'}"
                 )
         talk = Talk(sock)
         talk.rest = data
         return talk
 
-    def _add(self, talk: Talk) -> None:
+    def _streams(self) -> list[Talk]:
+        return [*self._talks.values(), *self._untimed.talks]
+
+    def _add(self, talk: Talk, *, timed: bool = True) -> None:
         talk.sock.setblocking(False)
+        if not timed:
+            self._untimed.talks.append(talk)
+            return
         number = talk.sock.fileno()
         self._talks[number] = talk
         self._epoll.register(number, select.EPOLLIN)
@@ -259,7 +275,7 @@ class Client:
         talks, poll = self._talks, self._epoll.poll
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            for number, _ in poll(left):
+            for number, _ in poll(min(left, _LOOK_SECONDS)):
                 talk = talks[number]
                 try:
                     data = talk.sock.recv(65536)
@@ -272,10 +288,16 @@ class Client:
                 else:
                     self._lost += 1
                     self._drop(number)
+            self._untimed.turn(time.monotonic_ns() // 1000)
 
     def _drop(self, number: int) -> None:
         self._epoll.unregister(number)
         self._talks.pop(number).sock.close()
+
+
+def is_timed(number: int, count: int, timed: int) -> bool:
+    """Whether this one of so many streams is timed; those that are lie evenly spread."""
+    return not timed or number * timed // count != (number - 1) * timed // count
 
 
 def main(port: int, authority: str | None) -> None:

@@ -59,6 +59,7 @@ ROWS = (
     Row("crowd_first", "… a new request then, median", "ms", "< 50"),
     Row("workers_1", "HTTP request, 32 connections, one process", _CPU),
     Row("workers_2", "… two workers and their front, on the same core", _CPU),
+    Row("workers_full", "… … with 32 connections for each of the two", _CPU),
     Row(
         "workers_apart",
         "… the same, a core for each worker",

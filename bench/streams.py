@@ -18,6 +18,7 @@ _UPLOAD = 10 * 1024 * 1024
 _STALL_SECONDS = 3.0
 _STALL_START = 128
 _SLOW_START = 16
+_TIMED = 64  # of the streams that may stall; more would cost the rig its core
 _TRIES = 2
 _HOPELESS_MS = 250.0
 
@@ -103,11 +104,15 @@ def _gaps(bout: Bout, here: Ring) -> None:
             bout.result.add("gap_p99", name, value - found[number, DIRECT.name])
 
 
-def _watched(bout: Bout, one: Started, count: int, seconds: float) -> dict[str, float]:
+def _watched(
+    bout: Bout, one: Started, count: int, seconds: float, timed: int = 0
+) -> dict[str, float]:
     """Paced streams, watched for a while; with how busy the proxy and the rig were."""
     with bout.agents_of(one) as agents:
         fields = dict(one.fields)
-        agents.ask("open_streams", count=count, pace_us=_PACE_US, fields=fields)
+        agents.ask(
+            "open_streams", count=count, pace_us=_PACE_US, fields=fields, timed=timed
+        )
         meter = Meter(one.running) if one.running is not None else None
         rig = CoreMeter(bout.rig.cores.rest)
         told: dict[str, float] = agents.ask("events", seconds=seconds)
@@ -183,7 +188,7 @@ def _tried(bout: Bout, one: Started, count: int) -> dict[str, float]:
     """How so many streams come; infinitely late if some do not come at all."""
     seconds = min(_STALL_SECONDS, bout.plan.seconds)
     try:
-        told = _watched(bout, one, count, seconds)
+        told = _watched(bout, one, count, seconds, _TIMED)
     except Unavailable as error:
         bout.say(f"  {count} streams: {error}")
         return {"late_p99": math.inf}

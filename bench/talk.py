@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from bench import speech
 from bench.figures import percentile
 
-_STAMP = 17  # the length of one
+STAMP = 17
+"""Bytes of a stamp in an event: ``@`` and sixteen digits."""
 
 
 class Refused(Exception):
@@ -42,8 +43,8 @@ def take_events(
     """Note when each event came: after it was due, and after the one before; in µs."""
     data = talk.rest + data
     at = 0
-    while (mark := data.find(b"@", at)) >= 0 and len(data) >= mark + _STAMP:
-        at = mark + _STAMP
+    while (mark := data.find(b"@", at)) >= 0 and len(data) >= mark + STAMP:
+        at = mark + STAMP
         talk.due = int(data[mark + 1 : at])
         late.append(now - talk.due)
         if talk.last:

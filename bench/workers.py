@@ -3,7 +3,9 @@
 This is about CPU time for each request: of one process by itself, and of two workers with the
 front that accepts for them; first all on the one core that every contestant has, where the two
 push one another out of its caches, and then, as people run them, on a core each, although the
-second core also carries the load. It is not about how much more two free cores could do.
+second core also carries the load. On the one core it is measured twice: with as many agents as
+the one process has, and with as many for each worker, since who wants two workers has them. It
+is not about how much more two free cores could do.
 """
 
 import os
@@ -31,6 +33,7 @@ def measure(bout: Bout) -> None:
             for count, one in started.items():
                 bout.say(f"workers, round {number + 1}: {count}")
                 _cost(bout, one, f"workers_{count}")
+            _cost(bout, started[2], "workers_full", 2 * _CONNECTIONS)
             _move_last(started[2], bout.rig.cores.rest)
             _cost(bout, started[2], "workers_apart")
             _move_last(started[2], bout.rig.cores.proxy)
@@ -50,13 +53,13 @@ def _started(bout: Bout, count: int) -> Started:
     return one
 
 
-def _cost(bout: Bout, one: Started, row: str) -> None:
+def _cost(bout: Bout, one: Started, row: str, connections: int = _CONNECTIONS) -> None:
     assert one.running is not None
     one.running.forget_output()
     below = family(one.running.pid)[1:]
     before = [cpu_seconds(pid) for pid in below]
     meter = Meter(one.running)
-    load = _load(bout, one, bout.plan.seconds)
+    load = _load(bout, one, bout.plan.seconds, connections)
     bout.result.add(row, _NAME, meter.seconds() * 1e6 / load.requests)
     if below and row == _SHARED:
         used = [cpu_seconds(p) - b for p, b in zip(below, before, strict=True)]
@@ -76,10 +79,12 @@ def _wait(one: Started) -> None:
         answer.read()
 
 
-def _load(bout: Bout, one: Started, seconds: float) -> wrk.Load:
+def _load(
+    bout: Bout, one: Started, seconds: float, connections: int = _CONNECTIONS
+) -> wrk.Load:
     return wrk.load(
         f"http://127.0.0.1:{one.port}{speech.PATH}",
-        connections=_CONNECTIONS,
+        connections=connections,
         seconds=seconds,
         core=bout.rig.cores.rest,
         fields=one.fields,

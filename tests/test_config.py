@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from attrs import exceptions
+from attrs import evolve, exceptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.config import (
@@ -232,6 +232,44 @@ class SettingsTests(SynchronousTestCase):
     def test_reference_is_at_hand(self) -> None:
         """The documentation is written from the tables."""
         self.assertIn("APIPROXY_BIND", reference())
+
+
+class ReloadTests(SynchronousTestCase):
+    """What a service that runs takes of other settings."""
+
+    def test_what_was_opened_at_the_start_stays(self) -> None:
+        """All else is as the new settings say."""
+        old = read({"APIPROXY_LEDGER": "redis://:p@h/0", "APIPROXY_WORKERS": "2"})
+        new = read(
+            {
+                "APIPROXY_BIND": "127.0.0.2",
+                "APIPROXY_CONTROL_SOCKET": "/run/x",
+                "APIPROXY_STATE_DIR": "/var/x",
+                "APIPROXY_USAGE_LOG_DIR": "/var/y",
+                "APIPROXY_USAGE_LOG_FILES": "9",
+                "APIPROXY_USAGE_LOG_BYTES": "99999",
+                "APIPROXY_RUN_ID": "other",
+            }
+        )
+        kept = new.in_place_of(old)
+        self.assertEqual(kept, evolve(old, run_id="other", warnings=kept.warnings))
+
+    def test_providers_are_those_that_are_listened_for(self) -> None:
+        """Where they are; one that is gone has no key, and one that is new waits."""
+        old = read(
+            {
+                "OPENAI_API_KEY": "a",
+                "GEMINI_API_KEY": "b",
+                "APIPROXY_VERTEX_PORT": "off",
+                "APIPROXY_ANTHROPIC_PORT": "1",
+            }
+        )
+        new = read({"OPENAI_API_KEY": "c", "APIPROXY_GEMINI_PORT": "off"})
+        kept = {one.name: one for one in new.in_place_of(old).providers}
+        self.assertEqual(list(kept), [one.name for one in old.providers])
+        self.assertEqual(kept["anthropic"].port, 1)
+        self.assertEqual(kept["openai"].secrets, [Secret(b"c")])
+        self.assertIsNone(kept["gemini"].credential)
 
 
 class EgressTests(SynchronousTestCase):

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from apiproxy.admin.answer import Later, LocalAnswer, after, json_answer
+from apiproxy.core.egress import EgressProxy
 from apiproxy.providers.base import Provider
 
 
@@ -53,14 +53,14 @@ class AggregateHealth:
     Attributes:
         providers: all of them.
         version: of apiproxy.
-        egress: URL of the egress proxy; None if connections are direct.
+        egress: the egress proxy; None if connections are direct.
         figures: gives what is told of the whole, now or later.
-        rate_limits: gives how the rate limits stand, by provider; see ``spending``.
+        rate_limits: gives how the rate limits stand, by provider; as ``/health`` shows them.
     """
 
     providers: Sequence[Provider]
     version: str
-    egress: str | None
+    egress: EgressProxy | None
     figures: Callable[[], Later[Figures]]
     rate_limits: Callable[[], Mapping[str, object]] = dict
 
@@ -75,7 +75,7 @@ class AggregateHealth:
                 "status": "healthy",
                 "service": "apiproxy",
                 "version": self.version,
-                "squid_proxy": shown_proxy(self.egress),
+                "squid_proxy": self._way_out(),
                 "providers": {
                     provider.name: provider.not_configured() is None
                     for provider in self.providers
@@ -86,22 +86,5 @@ class AggregateHealth:
             },
         )
 
-
-def shown_proxy(url: str | None) -> str:
-    """The URL of the egress proxy as anybody may see it: scheme, host and port.
-
-    It is built from these parts and not cut out of the URL, so that a password that makes
-    the URL hard to parse is not shown for that.
-    """
-    if not url:
-        return "not configured"
-    try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return "configured"
-    # A slash or a question mark in a password ends what the parser takes for the host.
-    if not host or "@" in parts.path + parts.query + parts.fragment:
-        return "configured"
-    address = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{address}" + (f":{port}" if port else "")
+    def _way_out(self) -> str:
+        return "not configured" if self.egress is None else self.egress.shown

@@ -1,18 +1,18 @@
-"""What the ledger says, in the shapes that ``/reflect`` and ``/health`` have had for long."""
+"""What the ledger says, in the shapes that ``/reflect`` has had for long."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
 from apiproxy.policy.ledger import Standing
+from apiproxy.policy.rules import CREDIT, Rules
 
-_CREDIT = 10_000_000  # units of money
 _TOKEN = 1_000  # units of tokens
 
 
 @frozen(kw_only=True)
 class Maxima:
-    """What is configured; None for no limit.
+    """What is configured, in the units in which it is shown; None for no limit.
 
     Attributes:
         ai_credits: US cents.
@@ -28,24 +28,18 @@ class Maxima:
     cache_misses: int | None = None
     permission_denied: int | None = None
 
-
-@frozen
-class Rate:
-    """How one rate limit of one provider stands.
-
-    Attributes:
-        provider: whose.
-        window: ``rpm``, ``rph`` or ``bytes_pm``.
-        limit: in that window.
-        used: of it.
-        reset: POSIX seconds at which there is room again; 0 if there is.
-    """
-
-    provider: str
-    window: str
-    limit: int
-    used: int
-    reset: int = 0
+    @classmethod
+    def of(cls, rules: Rules) -> "Maxima":
+        """What is in force by these rules, but for what an operator has set."""
+        budgets = rules.budgets
+        money, tokens = rules.cap("run:", "money"), budgets.tokens
+        return cls(
+            ai_credits=None if money is None else money / CREDIT,
+            effective_tokens=None if tokens is None else tokens / _TOKEN,
+            runs=budgets.runs,
+            cache_misses=budgets.misses,
+            permission_denied=budgets.denied,
+        )
 
 
 def spending(
@@ -76,7 +70,7 @@ def spending(
             standing.spent / per, standing.reserved / per, most, whole=per == 1
         )
 
-    money = figures("money", maxima.ai_credits, _CREDIT)
+    money = figures("money", maxima.ai_credits, CREDIT)
     tokens = figures("tokens", maxima.effective_tokens, _TOKEN)
     runs = figures("runs", maxima.runs, 1)
     misses = figures("misses", maxima.cache_misses, 1)
@@ -104,18 +98,6 @@ def spending(
             "max_permission_denied", "denied_count", "remaining_permission_denied"
         ),
     }
-
-
-def rate_limits(rates: Iterable[Rate]) -> dict[str, dict[str, object]]:
-    """The section ``rate_limits`` of ``/health``, by provider and window."""
-    shown: dict[str, dict[str, object]] = {}
-    for rate in rates:
-        shown.setdefault(rate.provider, {"enabled": True})[rate.window] = {
-            "limit": rate.limit,
-            "remaining": max(0, rate.limit - rate.used),
-            "reset": rate.reset,
-        }
-    return shown
 
 
 @frozen
@@ -161,7 +143,7 @@ def _longest_streak(standings: Sequence[Standing]) -> dict[str, Standing]:
 
 def _by_model(standings: Sequence[Standing]) -> Mapping[str, object]:
     return {
-        one.account.removeprefix("model:"): {"total": round(one.spent / _CREDIT, 6)}
+        one.account.removeprefix("model:"): {"total": round(one.spent / CREDIT, 6)}
         for one in standings
         if one.measure == "money" and one.account.startswith("model:")
     }

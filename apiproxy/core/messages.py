@@ -25,23 +25,17 @@ _MASKED = 0x80
 class Message(Struct, frozen=True, gc=False):
     """One message that has passed whole.
 
-    Offsets are those of the data it ended in; negative ones lie before that data.
-
     Attributes:
         opcode: ``TEXT`` or ``BINARY``, or what a broken peer sent.
         payload: unmasked and inflated; None if there is a gap.
         gap: why it could not be read: ``message_too_large``, ``deflate_broken``,
             ``deflate_lost`` or ``unknown_extension``; empty if it was.
-        size_on_wire: bytes of its frames, heads and all.
-        begin: offset at which its first frame began.
-        end: offset at which its last frame ended.
+        end: offset at which its last frame ended, in the data it ended in.
     """
 
     opcode: int
     payload: bytes | None
     gap: str
-    size_on_wire: int
-    begin: int
     end: int
 
 
@@ -270,8 +264,7 @@ class MessageReader:
         self.messages += 1
         if gap or not self._is_passed_over(body, 0, len(body)):
             payload = None if gap else bytes(body)
-            begin = self._begin - self._total
-            told.append(Message(self._opcode, payload, gap, self._size, begin, end))
+            told.append(Message(self._opcode, payload, gap, end))
         else:
             self.skipped += self._size
         body.clear()

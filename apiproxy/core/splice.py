@@ -130,11 +130,6 @@ def insert_member(body: bytes, path: Path, key: str, value: bytes) -> bytes:
     return _append(body, _container(body, path, b"{"), member, len(path))
 
 
-def append_item(body: bytes, path: Path, value: bytes) -> bytes:
-    """Put an item at the end of an array; the rest is as for ``insert_member``."""
-    return _append(body, _container(body, path, b"["), value, len(path))
-
-
 def insert_item(body: bytes, path: Path, index: int, value: bytes) -> bytes:
     """Put an item into an array.
 

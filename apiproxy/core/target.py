@@ -6,6 +6,10 @@ every server agrees on is changed: escapes of characters that need none are undo
 segments are resolved. All else stays byte for byte, or is refused: what a server might
 take for a second host, for a dot segment or for an escape that was not there before.
 
+Two slashes at the start are what URL parsers read a host after. Some SDK writes them all the
+same, so a provider may name whole paths of its own that lose one of the two. The rest is then
+judged as if the agent had sent it: no target gets upstream that would not without this.
+
 The target never meets the host name in one string, so it cannot change the host; that it
 could not do so either way is a property test.
 """
@@ -70,18 +74,23 @@ def split_target(target: bytes) -> tuple[bytes, bytes]:
     return path, mark + query
 
 
-def upstream_target(target: bytes, base_path: bytes) -> bytes:
+def upstream_target(
+    target: bytes, base_path: bytes, doubled: re.Pattern[bytes] | None = None
+) -> bytes:
     """The target to send upstream.
 
     Args:
         target: as the agent sent it.
         base_path: prefix, canonical, without a slash at its end; empty for none.
+        doubled: paths that may begin with two slashes, of which one is dropped.
 
     Raises:
         BadTarget: it is not origin-form, or might be read in more than one way.
     """
     if _PLAIN.fullmatch(target) is not None:
         return _below(base_path, target)
+    if doubled is not None and doubled.fullmatch(split_target(target)[0]) is not None:
+        target = target[1:]
     if _ORIGIN_FORM.fullmatch(target) is None:
         raise BadTarget
     path, query = split_target(target)

@@ -130,7 +130,6 @@ def open_ledger(
     where: Place,
     reactor: Threads,
     *,
-    token: str,
     now: Callable[[], float],
     new_id: Callable[[], str],
     connect: Connect,
@@ -141,10 +140,9 @@ def open_ledger(
     Args:
         where: as ``place`` has read it.
         reactor: counts the seconds; its threads sync files.
-        token: the name of this process among those that share the ledger; never used
-            before, and made of letters, digits and ``-``.
         now: gives epoch seconds, in which the ends of caps are told.
-        new_id: makes ids that are not used twice.
+        new_id: makes ids that are not used twice, of letters, digits and ``-``; the first is
+            the name of this process among those that share the ledger.
         connect: how Redis is reached.
         bounds: how much is remembered.
 
@@ -157,7 +155,7 @@ def open_ledger(
         return SqliteLedger(
             where.folder / FILE,
             clock=reactor,
-            token=token,
+            token=new_id(),
             now=now,
             aside=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
             bounds=bounds,
@@ -167,7 +165,7 @@ def open_ledger(
             connect(where.host, where.port, where.tls),
             where.access,
             reactor,
-            token=token,
+            token=new_id(),
             now=now,
             new_id=new_id,
             bounds=bounds,

@@ -12,7 +12,7 @@ is taken back.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -24,20 +24,9 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from apiproxy.ledger.presence import Presence, forget, gone, tokens
-from apiproxy.ledger.rules import (
-    MOST,
-    Bounds,
-    cap_in_force,
-    clamped,
-    crossed,
-    fitting,
-    kind_of,
-    other,
-    reached,
-    refused,
-    renamed,
-)
+from apiproxy.ledger.rules import Bounds, crossed, fitting, reached, refused
 from apiproxy.ledger.sqlite_file import Checkpoints, opened
+from apiproxy.ledger.sqlite_rows import Changes, Rows, add
 from apiproxy.policy.ledger import (
     Claim,
     Entry,
@@ -51,37 +40,9 @@ _log = Logger()
 Aside: TypeAlias = Callable[[Callable[[], None]], Deferred[None]]
 """Does something that takes long where nobody waits for it: in another thread."""
 
-_Key: TypeAlias = tuple[str, str]
-_Changes: TypeAlias = dict[_Key, tuple[int, int]]
-"""What is added to spent and to reserved."""
-
 _CHECKPOINT = 1_000  # commits
-_TIDY = 64  # settled claims, between two times that old ones are forgotten
 _BUSY_MS = 100
 _LOOK = 10.0  # seconds
-
-_READ = (
-    "SELECT spent, reserved, cap, until FROM account WHERE account = ? AND measure = ?"
-)
-_CHANGE = (  # MOST is a number of ours
-    f"UPDATE account SET spent = max(0, min({MOST}, spent + ?)),"  # noqa: S608  # nosec B608
-    f" reserved = max(0, min({MOST}, reserved + ?)), touched = ?"
-    " WHERE account = ? AND measure = ?"
-)
-_MAKE = (
-    "INSERT INTO account (account, measure, touched) VALUES (?, ?, ?)"
-    " ON CONFLICT DO NOTHING"
-)
-_OVER = "INSERT OR REPLACE INTO over (id, presumed) VALUES (?, ?)"
-_NOT_PRESUMED = "DELETE FROM over WHERE id = ? AND presumed IS NOT NULL"
-_TAKE = "DELETE FROM claim WHERE id = ? RETURNING entries"
-_FORGET = (
-    "DELETE FROM account WHERE account >= ? AND account < ?"
-    " AND reserved = 0 AND cap IS NULL AND touched < ?"
-)
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(list[tuple[str, str, int]]).decode
 
 
 class SqliteLedger:
@@ -123,17 +84,15 @@ class SqliteLedger:
         self._folder = path.parent
         self._now = now
         self._aside = aside
-        self._bounds = bounds or Bounds()
-        self._full_until: dict[str, float] = {}
         self._closed = False
         self._busy_ms = busy_ms
         self._commits = 0
-        self._settled = 0
         self._syncing: Deferred[None] | None = None
         self._checkpoints = Checkpoints(path)
         self._one_at_a_time = DeferredLock()
         self._connection = opened(path, busy_ms=1)
         self._cursor = self._connection.cursor()
+        self._rows = Rows(self._cursor, bounds or Bounds())
         try:
             self._presence, self._owner = self._enter(token)
             self._swept_or_left()
@@ -146,24 +105,25 @@ class SqliteLedger:
 
     def reserve(self, claim: Claim) -> Shortage | None:
         """Set aside what the claim says, or nothing and tell what is short."""
+        rows = self._rows
         with self._transaction() as now:
             entries = []
             for wanted in fitting(claim.entries):
-                entry, standing = self._placed(wanted, now)
+                entry, standing = rows.placed(wanted, now)
                 shortage = refused(entry, standing)
                 if shortage is not None:
                     return shortage
                 entries.append(entry)
-            self._set_aside(claim.id, entries, now)
+            rows.set_aside(claim.id, self._owner, entries, now)
         return None
 
     def extend(self, id: str, entries: Sequence[Entry]) -> Shortage | None:
         """Set more aside for a claim under way, in any case; tell the first cap crossed."""
         with self._transaction() as now:
-            placed = [self._placed(entry, now)[0] for entry in fitting(entries)]
-            self._set_aside(id, placed, now)
+            placed = [self._rows.placed(entry, now)[0] for entry in fitting(entries)]
+            self._rows.set_aside(id, self._owner, placed, now)
             for entry in placed:
-                shortage = crossed(entry, self._placed(entry, now)[1])
+                shortage = crossed(entry, self._rows.placed(entry, now)[1])
                 if shortage is not None:
                     return shortage
         return None
@@ -171,67 +131,52 @@ class SqliteLedger:
     def reaches(self, entries: Sequence[Entry]) -> Shortage | None:
         """Tell the first cap that is overrun by what is spent and these amounts."""
         with self._transaction() as now:
-            placed = [self._placed(entry, now) for entry in fitting(entries)]
+            placed = [self._rows.placed(entry, now) for entry in fitting(entries)]
         return next(filter(None, (reached(*one) for one in placed)), None)
 
     def settle(self, id: str, spent: Sequence[Entry]) -> None:
         """Write down what was spent and give back what was set aside; once."""
         with self._transaction() as now:
-            changes = self._given_back(id)
+            changes = self._rows.given_back(id)
             if changes is None:
                 return
             for entry in fitting(spent):
-                _add(changes, entry.account, entry.measure, spent=entry.amount)
-            self._change(changes, now)
-            self._cursor.execute(_OVER, (id, None))
-            self._tidy()
+                add(changes, entry.account, entry.measure, spent=entry.amount)
+            self._rows.change(changes, now)
+            self._rows.settled(id)
 
     def release(self, id: str) -> None:
         """Give back what was set aside; nothing was spent."""
         with self._transaction() as now:
-            changes = self._given_back(id)
+            changes = self._rows.given_back(id)
             if changes:
-                self._change(changes, now)
-                self._cursor.execute(_NOT_PRESUMED, (id,))
+                self._rows.change(changes, now)
+                self._rows.released(id)
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Write down what nobody could set aside before."""
-        changes: _Changes = {}
+        changes: Changes = {}
         for entry in fitting(entries):
-            _add(changes, entry.account, entry.measure, spent=entry.amount)
+            add(changes, entry.account, entry.measure, spent=entry.amount)
         with self._transaction() as now:
-            self._change(changes, now)
+            self._rows.change(changes, now)
 
     def clear(self, account: str, measure: str) -> None:
         """Spent is zero again: a streak has ended."""
         with self._transaction():
-            self._cursor.execute(
-                "UPDATE account SET spent = 0"
-                " WHERE account = ? AND measure = ? AND spent != 0",
-                (account, measure),
-            )
+            self._rows.clear(account, measure)
 
     def set_cap(
         self, account: str, measure: str, cap: int | None, until: float | None = None
     ) -> None:
         """Put an operator's cap in force, until that time (epoch); None takes it away."""
-        limit, end = (None, None) if cap is None else (clamped(cap), until)
         with self._transaction() as now:
-            self._cursor.execute(_MAKE, (account, measure, int(now)))
-            self._cursor.execute(
-                "UPDATE account SET cap = ?, until = ?"
-                " WHERE account = ? AND measure = ?",
-                (limit, end, account, measure),
-            )
+            self._rows.set_cap(account, measure, cap, until, now)
 
     def standings(self) -> list[Standing]:
         """All there is, sorted by account and measure."""
         with self._transaction() as now:
-            rows = self._cursor.execute(
-                "SELECT account, measure, spent, reserved, cap, until"
-                " FROM account ORDER BY account, measure"
-            ).fetchall()
-        return [_standing(row[0], row[1], row[2:], now) for row in rows]
+            return self._rows.standings(now)
 
     def sweep(self) -> None:
         """Count the claims of owners that are gone at what they have set aside.
@@ -348,150 +293,17 @@ class SqliteLedger:
     def _not_synced(self, failure: object) -> None:
         _log.warn("the ledger could not be synced: {failure}", failure=failure)
 
-    def _placed(self, entry: Entry, now: float) -> tuple[Entry, Standing]:
-        """The entry on the account where it is counted, and how that stands."""
-        account, measure = entry.account, entry.measure
-        row = self._cursor.execute(_READ, (account, measure)).fetchone()
-        if row is None:
-            if self._room(account, now):
-                return entry, Standing(account, measure)
-            entry = renamed(entry, other(account))
-            account = entry.account
-            row = self._cursor.execute(_READ, (account, measure)).fetchone()
-        return entry, _standing(account, measure, row or (0, 0, None, None), now)
-
-    def _set_aside(self, id: str, entries: Iterable[Entry], now: float) -> None:
-        """Add to what a claim has set aside; what was presumed of it is set aside again."""
-        before = self._given_back(id) or {}
-        kept: dict[_Key, int] = {}
-        for (account, measure), (spent, reserved) in before.items():
-            kept[account, measure] = -spent - reserved
-        for entry in entries:
-            key = entry.account, entry.measure
-            kept[key] = kept.get(key, 0) + entry.amount
-        for (account, measure), amount in kept.items():
-            _add(before, account, measure, reserved=amount)
-        self._change(before, now)
-        packed = [(account, measure, n) for (account, measure), n in kept.items()]
-        self._cursor.execute(
-            "INSERT INTO claim (id, owner, entries) VALUES (?, ?, ?)",
-            (id, self._owner, _encode(packed).decode()),
-        )
-
-    def _given_back(self, id: str) -> _Changes | None:
-        """What must be taken back of a claim; it is not under way any more.
-
-        Returns:
-            None if it has been settled.
-        """
-        changes: _Changes = {}
-        row = self._cursor.execute(_TAKE, (id,)).fetchone()
-        if row is not None:
-            for account, measure, amount in _decode(row[0]):
-                _add(changes, account, measure, reserved=-amount)
-            return changes
-        row = self._cursor.execute(
-            "SELECT presumed FROM over WHERE id = ?", (id,)
-        ).fetchone()
-        if row is None:
-            return changes
-        if row[0] is None:
-            return None
-        for account, measure, amount in _decode(row[0]):
-            _add(changes, account, measure, spent=-amount)
-        return changes
-
-    def _change(self, changes: _Changes, now: float) -> None:
-        second = int(now)
-        self._cursor.executemany(
-            _CHANGE,
-            [
-                (spent, reserved, second, account, measure)
-                for (account, measure), (spent, reserved) in changes.items()
-            ],
-        )
-        if changes and self._cursor.rowcount != len(changes):
-            self._make_rows(changes, now)
-
-    def _make_rows(self, changes: _Changes, now: float) -> None:
-        """Make the rows that were not there, and change those."""
-        second = int(now)
-        # All looked for before the first is made, which may be where another is counted.
-        missing = [
-            key
-            for key in changes
-            if self._cursor.execute(_READ, key).fetchone() is None
-        ]
-        for key in missing:
-            account, measure = key
-            if not self._room(account, now):
-                account = other(account)
-            self._cursor.execute(_MAKE, (account, measure, second))
-            self._cursor.execute(_CHANGE, (*changes[key], second, account, measure))
-
-    def _room(self, account: str, now: float) -> bool:
-        """Whether one more row of this kind may be made."""
-        kind = kind_of(account)
-        if now < self._full_until.get(kind, 0):
-            return False
-        span = f"{kind}:", f"{kind};"  # ";" is what comes after ":"
-        count = self._cursor.execute(
-            "SELECT count(*) FROM account WHERE account >= ? AND account < ?", span
-        ).fetchone()[0]
-        if count < self._bounds.rows:
-            return True
-        before = int(now - self._bounds.keep)
-        if self._cursor.execute(_FORGET, (*span, before)).rowcount:
-            return True
-        self._full_until[kind] = now + self._bounds.again
-        return False
-
-    def _tidy(self) -> None:
-        self._settled += 1
-        if self._settled % _TIDY == 0:
-            self._cursor.execute(
-                "DELETE FROM over WHERE n <= (SELECT max(n) FROM over) - ?",
-                (self._bounds.over,),
-            )
-
     def _presume(self, owner: int) -> None:
         """Count what an owner has under way at what was set aside, and forget the owner."""
-        changes: _Changes = {}
         with self._transaction() as now:
-            claims = self._cursor.execute(
-                "DELETE FROM claim WHERE owner = ? RETURNING id, entries", (owner,)
-            ).fetchall()
-            for _, entries in claims:
-                for account, measure, amount in _decode(entries):
-                    _add(changes, account, measure, spent=amount, reserved=-amount)
-            self._change(changes, now)
-            self._cursor.executemany(_OVER, claims)
-            self._cursor.execute("DELETE FROM owner WHERE n = ?", (owner,))
-        self.presumed += len(claims)
+            claims = self._rows.presume(owner, now)
+        self.presumed += claims
         if claims:
             _log.warn(
                 "{claims} requests that were under way in a process that has ended are"
                 " counted at what they had set aside",
-                claims=len(claims),
+                claims=claims,
             )
 
     def __repr__(self) -> str:
         return f"<SqliteLedger owner {self._owner}, {self.presumed} presumed>"
-
-
-def _add(
-    changes: _Changes, account: str, measure: str, *, spent: int = 0, reserved: int = 0
-) -> None:
-    before = changes.get((account, measure), (0, 0))
-    changes[account, measure] = before[0] + spent, before[1] + reserved
-
-
-def _standing(
-    account: str,
-    measure: str,
-    row: tuple[int, int, int | None, float | None],
-    now: float,
-) -> Standing:
-    cap = cap_in_force(row[2], row[3], now)
-    until = None if cap is None else row[3]
-    return Standing(account, measure, row[0], row[1], cap, until)

@@ -1,5 +1,6 @@
 """What a provider is: a value, with the few rules in which providers differ as methods."""
 
+import re
 from typing import Protocol
 
 from attrs import field, frozen
@@ -98,6 +99,7 @@ class Provider:
         settings: the settings that would configure a credential, for the error message.
         defaults: header lines added when the agent sent none of that name (lower case).
         probe: tells whether the key is accepted; None where there is none to be trusted.
+        doubled: paths that its own SDKs begin with two slashes, of which one is dropped.
         authority: the ``Host`` upstream sees; the port only where it is not 443.
     """
 
@@ -113,6 +115,7 @@ class Provider:
     settings: tuple[str, ...] = ()
     defaults: Fields = field(factory=list)
     probe: Probe | None = None
+    doubled: re.Pattern[bytes] | None = None
     authority: bytes = field(init=False)
 
     @authority.default

@@ -79,6 +79,7 @@ _KNOWN = (
     *(_LIMITS + _ANSWERS + _NESTED + _LATER + _FALLBACKS),
     *("stream", "type", "response", "generate", "stream_id"),
     *("setup", "clientContent", "realtimeInput", "toolResponse", "turnComplete"),
+    *("client_content", "realtime_input", "tool_response", "turn_complete"),
 )
 """The keys that matter anywhere, besides all spellings of ``model``."""
 

@@ -13,7 +13,7 @@ Messages     the end of the content block under way, for which Claude Code waits
              event ``error``
 Gemini       an event with ``error`` in it
 Bedrock      a message of the type ``exception``
-WebSocket    an event ``error``; before it, for a response under way, its end as failed
+WebSocket    an event ``error``; a response under way ends with the socket
 Live         nothing but the closing of the socket
 ===========  =============================================================================
 
@@ -23,7 +23,6 @@ encoding, to a document or to an array: those are aborted.
 
 from binascii import crc32
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -79,9 +78,7 @@ def stream_ending(
     return _event(_OPENAI.render(error, request_id)) + _event(b"[DONE]")
 
 
-def socket_refusal(
-    error: ProxyError, request_id: str, stream_id: str = "", event_id: str = ""
-) -> bytes:
+def socket_refusal(error: ProxyError, request_id: str) -> bytes:
     """The event that refuses a ``response.create``; the socket lives on.
 
     It has the header that says whether to try again, as an answer would: Copilot looks for it.
@@ -89,30 +86,17 @@ def socket_refusal(
     Args:
         error: why it is refused.
         request_id: ours.
-        stream_id: the one that the message named.
-        event_id: likewise; Realtime's clients find by it what was refused.
     """
-    inner = msgspec.json.decode(_OPENAI.render(error, request_id))["error"]
-    told: dict[str, Any] = {
+    told = {
         "type": "error",
         "status": error.status,
-        "error": inner,
+        "error": _inner(error, request_id),
         "headers": {
             "x-apiproxy-error": error.code,
             "x-should-retry": str(error.retriable).lower(),
         },
     }
-    if stream_id:
-        told["stream_id"] = stream_id
-    if event_id:
-        told["event_id"] = request_id
-        inner["event_id"] = event_id
     return msgspec.json.encode(told)
-
-
-def socket_ending(error: ProxyError, request_id: str, record: Record) -> list[bytes]:
-    """The messages that end a response under way on a socket; the socket lives on."""
-    return [_failed(error, record), _told(error, request_id, record.stream_id)]
 
 
 def live_close(error: ProxyError) -> tuple[int, bytes]:
@@ -134,26 +118,23 @@ def _event(data: bytes, name: bytes = b"") -> bytes:
     return head + b"data: " + data + b"\n\n"
 
 
-def _told(
-    error: ProxyError, request_id: str, stream_id: str = "", event_id: str = ""
-) -> bytes:
-    """The event ``error`` of Responses and Realtime."""
-    inner = msgspec.json.decode(_OPENAI.render(error, request_id))["error"]
-    told: dict[str, Any] = {
+def _inner(error: ProxyError, request_id: str) -> object:
+    """The error itself, as OpenAI has it in answers."""
+    return msgspec.json.decode(_OPENAI.render(error, request_id))["error"]
+
+
+def _told(error: ProxyError, request_id: str) -> bytes:
+    """The event ``error`` of Responses."""
+    told = {
         "type": "error",
         "status": error.status,
         "code": error.code,
         "message": error.message,
         "param": None,
         "sequence_number": 0,
-        "error": inner,
+        "error": _inner(error, request_id),
         "request_id": request_id,
     }
-    if stream_id:
-        told["stream_id"] = stream_id
-    if event_id:
-        told["event_id"] = request_id
-        inner["event_id"] = event_id
     return msgspec.json.encode(told)
 
 
@@ -161,7 +142,7 @@ def _failed(error: ProxyError, record: Record | None) -> bytes:
     """The event ``response.failed``."""
     record = record or Record()
     code = "server_error" if error.retriable else _FINAL
-    told: dict[str, Any] = {
+    told = {
         "type": "response.failed",
         "sequence_number": 0,
         "response": {
@@ -175,8 +156,6 @@ def _failed(error: ProxyError, record: Record | None) -> bytes:
             "usage": None,
         },
     }
-    if record.stream_id:
-        told["stream_id"] = record.stream_id
     return msgspec.json.encode(told)
 
 

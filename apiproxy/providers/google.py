@@ -1,8 +1,19 @@
 """What Google's two providers have in common: the header and the shape of errors."""
 
+import re
+
 from apiproxy.providers.base import Credential, Probe, Provider
 from apiproxy.providers.blueprint import Blueprint, Given, Upstream, Variable
 from apiproxy.providers.dialects import GeminiDialect
+
+_LIVE = re.compile(
+    rb"//ws/google\.(?:ai\.generativelanguage|cloud\.aiplatform)\.v[0-9a-z]+"
+    rb"\.[A-Za-z]+[./]Bidi[A-Za-z]+"
+)
+"""WebSockets as ``@google/genai`` for Node asks for them; documented with one slash.
+
+Google's servers take both spellings, or that SDK would not work with them at all.
+"""
 
 
 def google(
@@ -37,6 +48,7 @@ def google(
             ),
             settings=(key,),
             probe=Probe(b"GET", probe) if upstream == Upstream(host) else None,
+            doubled=_LIVE,
         )
 
     return Blueprint(

@@ -21,6 +21,7 @@ from apiproxy.core.errors import (
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.head import CHUNKED
 from apiproxy.core.values import Ask
+from apiproxy.wire.failures import ours
 from apiproxy.wire.metering import Entered, Metering
 from apiproxy.wire.relay import Relay
 from apiproxy.wire.request import AgentRequest
@@ -125,13 +126,9 @@ class Entrance:
         self._give_back()
         if failure.check(CancelledError):
             return
-        error = failure.value
-        if isinstance(error, ProxyError):
-            self._metering.refused(self.exchange, error)
-        else:
-            assert error is not None
-            self._route.complain("a request could not be judged", error)
-            error = InternalError()
+        sentence = "a request could not be judged"
+        error = ours(failure, self._route.complain, sentence)
+        self._metering.refused(self.exchange, error)
         self._relay.refuse(error)
 
     def _break(self, failure: Failure) -> None:

@@ -11,6 +11,7 @@ from twisted.internet.error import (
     DNSLookupError,
     TimeoutError as DialTimeout,
 )
+from twisted.python.failure import Failure
 
 from apiproxy.core.errors import (
     AgentGone,
@@ -24,6 +25,23 @@ from apiproxy.core.errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
+from apiproxy.core.exchange import Complain
+
+
+def ours(failure: Failure, complain: Complain, sentence: str) -> ProxyError:
+    """The error that a failure is, if it is one of ours; any other one is a bug.
+
+    Args:
+        failure: of a story of our own.
+        complain: told of a bug.
+        sentence: what could not be done for it.
+    """
+    error = failure.value
+    if isinstance(error, ProxyError):
+        return error
+    assert error is not None
+    complain(sentence, error)
+    return InternalError()
 
 
 def translate_dial(error: BaseException, *, tunnelled: bool) -> ProxyError:

@@ -27,11 +27,12 @@ from apiproxy.core.values import Ask, first
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.callers import refuse_model
 from apiproxy.policy.edits import Editor
+from apiproxy.policy.inspection import ToolUse, inspect
 from apiproxy.policy.ledger import Claim, Ledger, LedgerUnavailable, Shortage
 from apiproxy.policy.rate import RateLimits
 from apiproxy.policy.rules import Rules
 from apiproxy.policy.steering import Shape as Edited, most_used
-from apiproxy.policy.tools import ToolPolicy, ToolUse, inspect
+from apiproxy.policy.tools import ToolPolicy
 from apiproxy.providers.calls import Call, costs_nothing, read_call
 from apiproxy.providers.demand import Unreadable, plain_body, read_demand
 from apiproxy.providers.endings import socket_refusal
@@ -366,6 +367,11 @@ class Metering:
         """Whether a model takes part in the conversation on this socket."""
         call = self._calls[ask.path]
         return call is not None and call.shape in _SOCKETS
+
+    def only_closes(self, ask: Ask) -> bool:
+        """Whether the conversation on this socket has no words for an error."""
+        call = self._calls[ask.path]
+        return call is not None and call.shape == "live"
 
     def follow(
         self, exchange: Exchange, ask: Ask, done: Callable[[Record], None]

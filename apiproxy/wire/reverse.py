@@ -134,7 +134,8 @@ class ProviderResource(ReverseProxyResource):
 
     def _target(self, target: bytes) -> tuple[bytes, bytes]:
         """The target for upstream, and its path."""
-        target = upstream_target(target, self._base_path)
+        doubled = self._listener.route.provider.doubled
+        target = upstream_target(target, self._base_path, doubled)
         return target, split_target(target)[0]
 
     def _read(self, request: AgentRequest) -> Ask:

@@ -10,6 +10,7 @@ message that asks a model for a response is a demand of its own, and every respo
   whole messages are taken out, judged one after the other, and passed on as they came. One
   that is refused does not pass: the agent gets the error event that its client understands,
   between two messages of the provider, and the socket lives on. Pings and Closes do not wait.
+  Live has no event for that, and its clients fail at ours or wait for ever: it is closed.
 
 A message that was compressed with what came before in mind (RFC 7692, section 7.2.3.2)
 cannot be left out: upstream would not understand the next one. So after a refusal on such
@@ -17,13 +18,8 @@ a socket the agent's messages go on uncompressed, each in a frame of our own mak
 
 Several responses may be under way at once. Which of them a record is of is known from what
 asked for it, the very ``Demand``, for that is the only thing that all dialects have.
-
-Realtime and Live also answer what they hear, unasked. Where a rule has to see requests, such
-a response is judged when it begins, or at the latest when it is over. It cannot be taken
-back; but if it may not be, the socket is closed, and nobody hears a second one.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -39,9 +35,13 @@ from apiproxy.core.messages import Message, MessageReader
 from apiproxy.core.sieve import ControlSieve
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Ask
+from apiproxy.providers.endings import live_close
 from apiproxy.providers.usage.asked import asks_nothing
+from apiproxy.wire.failures import ours
 from apiproxy.wire.metering import Metering
 from apiproxy.wire.passage import Passage, gap
+from apiproxy.wire.unasked import Unasked
+from apiproxy.wire.waiting import Waiting
 
 _POLICY = 1008
 """Close code of a socket whose response was cut (RFC 6455, section 7.4.1)."""
@@ -56,9 +56,6 @@ _MOST_OPEN = 128
 """Requests that were let through and have no response yet; more than a reader remembers.
 
 Live may be asked as often as an agent likes while it speaks."""
-
-_MOST_WAITING = 64 * 1024
-"""Bytes of messages that wait to be judged before the agent is read no more."""
 
 
 class Socket(Protocol):
@@ -119,6 +116,7 @@ class Turns:
         """
         self._metering = metering
         self._ruled = metering.holds(exchange)
+        self._wordless = metering.only_closes(ask)
         self._exchange = exchange
         self._socket = socket
         self._mask = mask
@@ -135,15 +133,11 @@ class Turns:
         self._holding = False
         self._between = True
         self._sieve = ControlSieve()
-        self._held = bytearray()
-        self._queue: deque[tuple[bytes, Message | None]] = deque()
-        self._queued = 0
-        self._taken = 0
-        self._stopped = False
+        self._waiting = Waiting(self._asked, metering.held, socket)
         self._asking: Deferred[None] | None = None
         self._open: list[Passage] = []
         self._begun = 0
-        self._meeting: list[tuple[Demand, Deferred[None]]] = []
+        self._unasked = Unasked(metering, exchange, self._welcome, self.stop, complain)
         self._unsaid: list[bytes] = []
         self._ending: ProxyError | None = None
         self._overdue = False
@@ -184,62 +178,33 @@ class Turns:
         """Take whole messages out of the stream; control frames go on."""
         control, data = self._sieve.feed(data)
         if data and self._ending is None:
-            self._keep(data)
+            self._waiting.keep(data)
             self._advance()
         if control:
             self._socket.to_upstream(control)
         if self._sieve.closed:
             self._drop()
-        self._weigh()
-
-    def _keep(self, data: bytes) -> None:
-        """Put what is whole into the queue."""
-        before, start = len(self._held), 0
-        messages = self._asked.feed(data)
-        self._held += data
-        for message in messages:
-            end = before + message.end
-            self._put(bytes(self._held[start:end]), message)
-            start = end
-        clear = before + self._asked.clear
-        if clear > start:  # what is no message, and broken: upstream may say so
-            self._put(bytes(self._held[start:clear]), None)
-            start = clear
-        del self._held[:start]
-
-    def _put(self, raw: bytes, message: Message | None) -> None:
-        self._queue.append((raw, message))
-        self._queued += len(raw)
+        if not self._waiting.weigh():
+            self._overflow()
 
     def _advance(self) -> None:
         """Judge what waits, one after the other."""
-        while self._queue and self._asking is None and self._ending is None:
-            raw, message = self._queue.popleft()
-            self._queued -= len(raw)
+        queue = self._waiting.queue
+        while queue and self._asking is None and self._ending is None:
+            raw, message = self._waiting.next()
             if message is None:
                 self._socket.to_upstream(raw)
             else:
                 self._judge(raw, message)
 
-    def _weigh(self) -> None:
-        """See that no more is held than may be, here and on all sockets."""
-        more = len(self._held) + self._queued - self._taken
-        if more > 0 and not self._metering.held.take(more):
-            self._drop()
-            self._socket.close(_TRY_LATER, b"too much is held", Overloaded(_HELD))
-            return
-        if more < 0:
-            self._metering.held.give(-more)
-        self._taken += more
-        if (self._queued > _MOST_WAITING) != self._stopped:
-            self._stopped = not self._stopped
-            (self._socket.hold if self._stopped else self._socket.release)()
+    def _overflow(self) -> None:
+        """More waits than may be held, here and on all other sockets."""
+        self._drop()
+        self._socket.close(_TRY_LATER, b"too much is held", Overloaded(_HELD))
 
     def _drop(self) -> None:
         """Forget what has not gone upstream; the agent is about to leave."""
-        self._queue.clear()
-        self._queued = 0
-        self._held.clear()
+        self._waiting.drop()
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
@@ -290,12 +255,7 @@ class Turns:
         self._reader.refused()
         if failure.check(CancelledError):
             return
-        error = failure.value
-        if not isinstance(error, ProxyError):
-            assert error is not None
-            self._complain("a message could not be judged", error)
-            error = InternalError()
-        self._refuse(error)
+        self._refuse(ours(failure, self._complain, "a message could not be judged"))
         self._go_on()
 
     def _go_on(self) -> None:
@@ -303,7 +263,8 @@ class Turns:
         if self._asking is not None:
             self._asking = None
             self._advance()
-            self._weigh()
+            if not self._waiting.weigh():
+                self._overflow()
 
     def _break(self, failure: Failure) -> None:
         """A bug, behind a message that had been judged."""
@@ -323,7 +284,7 @@ class Turns:
         """Answer a message that does not pass."""
         self._reframe = self._reframe or self._chained
         self._metering.refused(self._exchange, error)
-        self._say(error)
+        (self.stop if self._wordless else self._say)(error)
 
     # From upstream.
 
@@ -392,8 +353,11 @@ class Turns:
 
     def _say(self, error: ProxyError) -> None:
         """Tell the agent why, between two messages of the provider."""
-        event = self._metering.refusal_event(self._exchange, error)
-        self._unsaid.append(text_frame(event, b""))
+        if self._wordless:
+            self._unsaid.append(b"")  # what there is to say is in the Close
+        else:
+            event = self._metering.refusal_event(self._exchange, error)
+            self._unsaid.append(text_frame(event, b""))
         if self._socket.may_speak:
             self._say_all()
 
@@ -440,38 +404,17 @@ class Turns:
                 self._meet(demand)
 
     def _meet(self, demand: Demand) -> None:
-        """Judge a response that is there already."""
-        if not self._holding or self._ending is not None:
-            return
-        if any(demand is one for one, _ in self._meeting):
-            return
-        meeting = Deferred.fromCoroutine(self._welcome(demand))
-        if not meeting.called:
-            self._meeting.append((demand, meeting))
-        _ = meeting.addErrback(self._unwelcome)
+        """Have a response judged that is there already."""
+        if self._holding and self._ending is None:
+            self._unasked.meet(demand)
 
-    async def _welcome(self, demand: Demand) -> None:
-        """Have it set aside what it may cost, if it is not over yet."""
-        try:
-            passage = await self._metering.admit(self._exchange, demand)
-        finally:
-            self._meeting = [each for each in self._meeting if each[0] is not demand]
-        if any(demand is one for one, _ in self._reader.under_way):
+    def _welcome(self, passage: Passage) -> None:
+        """A response may be that is there already, if it is not over yet."""
+        if any(passage.demand is one for one, _ in self._reader.under_way):
             passage.cut = self.stop
             self._let_in(passage)
         else:
             passage.end(None)
-
-    def _unwelcome(self, failure: Failure) -> None:
-        error = failure.value
-        if failure.check(CancelledError):
-            return
-        if not isinstance(error, ProxyError):
-            assert error is not None
-            self._complain("a response could not be judged", error)
-            error = InternalError()
-        self._metering.refused(self._exchange, error)
-        self.stop(error)
 
     # The end.
 
@@ -489,16 +432,17 @@ class Turns:
             self._overdue = True
 
     def _close(self, error: ProxyError, *, between: bool) -> None:
-        self._socket.close(_POLICY, error.code.encode("ascii"), error, between=between)
+        code, reason = _POLICY, error.code.encode("ascii")
+        if self._wordless:
+            code, reason = live_close(error)
+        self._socket.close(code, reason, error, between=between)
 
     def end(self, error: ProxyError | None) -> None:
         """The socket is closed."""
         self._drop()
-        self._metering.held.give(self._taken)
-        self._taken = 0
+        self._waiting.end()
         self._holding = False  # nothing is judged any more
-        for _, meeting in list(self._meeting):
-            meeting.cancel()
+        self._unasked.end()
         self._reader.end(gap(error))
         self._end_all(error)
 
@@ -508,7 +452,9 @@ class Turns:
             passage.end(error)
 
     def __repr__(self) -> str:
-        return f"<Turns {len(self._open)} under way, {len(self._queue)} waiting>"
+        return (
+            f"<Turns {len(self._open)} under way, {len(self._waiting.queue)} waiting>"
+        )
 
 
 def _has_worked(demand: Demand, record: Record) -> bool:

@@ -7,7 +7,7 @@ imports it only then, because it needs little memory otherwise.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from operator import attrgetter
 from time import time
 from typing import Any, cast
@@ -16,7 +16,6 @@ from twisted.internet.defer import Deferred
 
 from apiproxy.admin.control.socket import ANSWER_SECONDS, ControlSocket
 from apiproxy.admin.control.sources import Sources
-from apiproxy.config import Settings
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.stopping import LiveExchange, StopOrder
 from apiproxy.ledger.open import Nowhere, Place, Threads, open_ledger
@@ -25,13 +24,12 @@ from apiproxy.policy.ledger import NOT_METERED, Later, LedgerUnavailable, Standi
 from apiproxy.policy.rate import RateLimits
 from apiproxy.settings.shown import shown
 from apiproxy.telemetry.lines import LineLog
-from apiproxy.telemetry.report import Report
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.tls import trust
 from apiproxy.wire.ways import Ways
 from apiproxy.workers.messages import NewCap, Show, Stop
-from apiproxy.workers.questions import Member, Questions
-from apiproxy.workers.shares import Shares
+from apiproxy.workers.office import Crew
+from apiproxy.workers.questions import Questions
 
 
 class FrontControl:
@@ -44,44 +42,29 @@ class FrontControl:
     def __init__(
         self,
         path: str,
-        settings: Callable[[], Settings],
+        crew: Crew,
         ledger: Place,
-        members: Callable[[], Iterable[Member]],
         questions: Questions,
-        shares: Shares,
-        whole: Callable[[], Deferred[Report]],
         reactor: Reactor,
         log: LineLog,
-        *,
-        drain: Callable[[], None],
-        reread: Callable[[], Sequence[str]],
     ) -> None:
         """A socket that is not there yet.
 
         Args:
             path: where it will be.
-            settings: gives those in force.
-            ledger: where the workers' ledger is.
-            members: gives the workers that can be asked.
+            crew: the workers, and what is theirs together.
+            ledger: where their ledger is.
             questions: asks them.
-            shares: what all workers count together.
-            whole: gives the figures of all.
             reactor: provides sockets and time.
             log: told of every change.
-            drain: begins to stop in order.
-            reread: has the settings read again, and tells what is wrong with them.
         """
-        self._settings = settings
+        self._crew = crew
         self._place = ledger
-        self._members = members
         self._questions = questions
-        self._shares = shares
-        self._whole = whole
         self._reactor = reactor
-        self._drain = drain
-        self._providers = [provider.name for provider in settings().providers]
+        self._providers = [provider.name for provider in crew.settings().providers]
         self._store: Store | None = None
-        self.sources = self._sources(reread)
+        self.sources = self._sources()
         self._socket = ControlSocket(path, self.sources, log.log, reactor, reactor)
 
     def open(self) -> None:
@@ -91,16 +74,14 @@ class FrontControl:
             LedgerUnavailable: the ledger cannot be opened.
             SocketTaken: the socket cannot.
         """
-        settings = self._settings()
+        settings = self._crew.settings()
         ways = Ways(self._reactor, trust(*settings.ca_files), settings.deadlines)
-        new_id = fresh_ids(os.urandom)
         if settings.metering and not isinstance(self._place, Nowhere):
             self._store = open_ledger(
                 self._place,
                 cast(Threads, self._reactor),
-                token=new_id(),
                 now=time,
-                new_id=new_id,
+                new_id=fresh_ids(os.urandom),
                 connect=ways.straight_to,
             )
         self._socket.open()
@@ -111,8 +92,8 @@ class FrontControl:
         if self._store is not None:
             await self._store.close()
 
-    def _sources(self, reread: Callable[[], Sequence[str]]) -> Sources:
-        settings = self._settings
+    def _sources(self) -> Sources:
+        settings = self._crew.settings
         return Sources(
             run=lambda: settings().run_id,
             exchanges=self._exchanges,
@@ -124,21 +105,21 @@ class FrontControl:
             settings=lambda: shown(settings()),
             stop=self._stop,
             drain=self._end_soon,
-            reload=reread,
+            reload=self._crew.reread,
         )
 
     def _end_soon(self) -> None:
-        self._reactor.callLater(ANSWER_SECONDS, self._drain)
+        self._reactor.callLater(ANSWER_SECONDS, self._crew.drain)
 
     def _exchanges(self) -> Deferred[list[LiveExchange]]:
         def merged(all_: list[list[LiveExchange]]) -> list[LiveExchange]:
             found = [each for some in all_ for each in some]
             return sorted(found, key=attrgetter("age_seconds"), reverse=True)
 
-        return self._questions.ask(self._members(), Show).addCallback(merged)
+        return self._questions.ask(self._crew.members(), Show).addCallback(merged)
 
     def _stop(self, order: StopOrder) -> Deferred[int]:
-        asked = self._questions.ask(self._members(), lambda id: Stop(id, order))
+        asked = self._questions.ask(self._crew.members(), lambda id: Stop(id, order))
         return asked.addCallback(sum)
 
     def _standings(self) -> Later[list[Standing]]:
@@ -156,18 +137,18 @@ class FrontControl:
         return None
 
     def _tell_of_cap(self, _: object) -> None:
-        for member in self._members():
+        for member in self._crew.members():
             member.send(NewCap())
 
     def _rates(self) -> Mapping[str, object]:
         rates = RateLimits(
-            self._settings().rules.rates,
-            self._shares.rings,
+            self._crew.settings().rules.rates,
+            self._crew.shares.rings,
             self._providers,
             time,
-            workers=self._shares.workers,
+            workers=self._crew.shares.workers,
         )
         return rates.state()
 
     def _coverage(self) -> "Deferred[Mapping[str, Any]]":
-        return self._whole().addCallback(lambda report: report.coverage())
+        return self._crew.whole().addCallback(lambda report: report.coverage())

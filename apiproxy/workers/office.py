@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from apiproxy.config import ConfigurationError, Settings
@@ -23,41 +24,41 @@ if TYPE_CHECKING:
     from apiproxy.workers.control import FrontControl
 
 
-class Office:
-    """Both, from the start of the service to its end."""
+@frozen(kw_only=True)
+class Crew:
+    """The workers, and what is theirs together, as an operator sees and changes it.
 
-    def __init__(
-        self,
-        settings: Callable[[], Settings],
-        members: Callable[[], Iterable[Member]],
-        shares: Shares,
-        whole: Callable[[], Deferred[Report]],
-        reactor: Reactor,
-        log: LineLog,
-        *,
-        drain: Callable[[], None],
-        reread: Callable[[], Sequence[str]],
-    ) -> None:
+    Attributes:
+        settings: gives those in force.
+        members: gives the workers that can be asked.
+        shares: what all workers count together.
+        whole: gives the figures of all.
+        drain: begins to stop in order.
+        reread: has the settings read again, and tells what is wrong with them.
+    """
+
+    settings: Callable[[], Settings]
+    members: Callable[[], Iterable[Member]]
+    shares: Shares
+    whole: Callable[[], Deferred[Report]]
+    drain: Callable[[], None]
+    reread: Callable[[], Sequence[str]]
+
+
+class Office:
+    """The place and the socket, from the start of the service to its end."""
+
+    def __init__(self, crew: Crew, reactor: Reactor, log: LineLog) -> None:
         """Nothing is there yet.
 
         Args:
-            settings: gives those in force.
-            members: gives the workers that can be asked.
-            shares: what all workers count together.
-            whole: gives the figures of all.
+            crew: for whom it is kept.
             reactor: provides sockets and time.
             log: told of what an operator changes.
-            drain: begins to stop in order.
-            reread: has the settings read again, and tells what is wrong with them.
         """
-        self._settings = settings
-        self._members = members
-        self._shares = shares
-        self._whole = whole
+        self._crew = crew
         self._reactor = reactor
         self._log = log
-        self._drain = drain
-        self._reread = reread
         self._folder = PrivateFolder()
         self._ledger = ""
         self._questions = Questions(reactor)
@@ -78,7 +79,7 @@ class Office:
             ConfigurationError: there is no place for a ledger, or it cannot be opened.
             PortTaken: the control socket cannot be.
         """
-        settings = self._settings()
+        settings = self._crew.settings()
         if settings.metering and isinstance(settings.ledger_place, Nowhere):
             try:
                 self._folder.make()
@@ -104,16 +105,11 @@ class Office:
 
         control = FrontControl(
             path,
-            self._settings,
+            self._crew,
             self._place(settings),
-            self._members,
             self._questions,
-            self._shares,
-            self._whole,
             self._reactor,
             self._log,
-            drain=self._drain,
-            reread=self._reread,
         )
         try:
             control.open()

@@ -3,11 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
-from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
-
-from apiproxy.config import Settings
-from apiproxy.providers.base import Provider
 
 PATIENCE_SECONDS = 10.0
 
@@ -61,16 +57,3 @@ class Reloading(Generic[T]):
         done, self._done = self._done, None
         if done is not None:
             done(self._failed, self._waiting)
-
-
-def still_listening(before: Settings, after: Settings) -> tuple[Provider, ...]:
-    """The providers as the new settings have them, where they are listened for."""
-    known = {provider.name: provider for provider in after.providers}
-    return tuple(
-        evolve(
-            known.get(old.name) or evolve(old, credential=None),
-            port=old.port,
-            socket=old.socket,
-        )
-        for old in before.providers
-    )

@@ -4,8 +4,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.admin.spending import Maxima, Rate, rate_limits, spending
+from apiproxy.admin.spending import Maxima, spending
 from apiproxy.policy.ledger import Standing
+from apiproxy.policy.rules import CREDIT, Budgets, Rules
 
 NOTHING = {
     "ai_credits": {
@@ -104,18 +105,18 @@ class SpendingTests(SynchronousTestCase):
         shown = self.shown(Standing("run:r1", "tokens", 0, 0, 0))
         self.assertEqual(shown["effective_tokens"]["percent_used"], 100.0)
 
-    def test_rate_limits(self) -> None:
-        """By provider and window."""
-        shown = rate_limits(
-            [Rate("openai", "rpm", 600, 10), Rate("openai", "bytes_pm", 5, 9, 1234)]
-        )
-        self.assertEqual(
-            shown,
-            {
-                "openai": {
-                    "enabled": True,
-                    "rpm": {"limit": 600, "remaining": 590, "reset": 0},
-                    "bytes_pm": {"limit": 5, "remaining": 0, "reset": 1234},
-                }
-            },
-        )
+
+class MaximaTests(SynchronousTestCase):
+    def test_what_is_configured(self) -> None:
+        """In the units of people."""
+        maxima = Maxima.of(Rules())
+        self.assertEqual((maxima.ai_credits, maxima.effective_tokens), (None, None))
+        budgets = Budgets(ai_credits=CREDIT * 5 // 2, tokens=7000, runs=3)
+        maxima = Maxima.of(Rules(budgets=budgets))
+        self.assertEqual((maxima.ai_credits, maxima.effective_tokens), (2.5, 7))
+        self.assertEqual(maxima.runs, 3)
+
+    def test_the_hard_cap_is_shown_where_it_is_the_one_that_holds(self) -> None:
+        """Or more would be said to remain than there is."""
+        for budgets in (Budgets(ai_credits=20_000 * CREDIT), Budgets(runs=1)):
+            self.assertEqual(Maxima.of(Rules(budgets=budgets)).ai_credits, 10_000)

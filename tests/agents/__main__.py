@@ -14,10 +14,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from tests.agents.matrix import Row, into, text
+from tests.agents.parts import play_sdk
 from tests.agents.play import play
 from tests.agents.programs import CLIS
 from tests.agents.scenarios import SCENARIOS
-from tests.agents.sdks import SDKS, play_sdk
+from tests.agents.sdks import SDKS
 from tests.kit.line import IReactor
 
 
@@ -57,6 +58,20 @@ def _tell(row: Row) -> None:
     print("\t".join(row.cells), file=sys.stderr, flush=True)
 
 
+def run(wanted: argparse.Namespace) -> None:
+    """Play all of it; what was interrupted has not gone well."""
+    over = False
+
+    async def story(reactor: IReactor) -> None:
+        nonlocal over
+        await main(reactor, wanted)
+        over = True
+
+    try:
+        react(lambda reactor: Deferred.fromCoroutine(story(reactor)))
+    except SystemExit as end:
+        raise SystemExit(end.code or (0 if over else 130)) from None
+
+
 if __name__ == "__main__":
-    wanted = _arguments()
-    react(lambda reactor: Deferred.fromCoroutine(main(reactor, wanted)))
+    run(_arguments())

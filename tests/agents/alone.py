@@ -1,4 +1,4 @@
-"""The matrix as a program of its own, in a network namespace that has only loopback."""
+"""The matrix as a program of its own, where it has only loopback and its own processes."""
 
 import functools
 import json
@@ -11,19 +11,18 @@ from pathlib import Path
 
 from tests.agents.matrix import Row
 from tests.kit.case import LoopbackCase
-from tests.kit.running import Program, ProgramFailed, ran
+from tests.kit.running import ROOT, Program, ProgramFailed, ran
 from tests.kit.squid import squid_missing
+
+_ALONE = ROOT / "scripts/agents-alone"
 
 
 @functools.cache
 def namespace_missing() -> str | None:
     """Why there cannot be a network namespace; None if there can."""
-    unshare, ip = shutil.which("unshare"), shutil.which("ip")
-    if unshare is None or ip is None:
+    if shutil.which("unshare") is None or shutil.which("ip") is None:
         return "a network namespace needs unshare and ip; apt-get install iproute2"
-    try:
-        subprocess.run([unshare, "--net", "true"], check=True, capture_output=True)
-    except subprocess.CalledProcessError:
+    if subprocess.run([_ALONE, "true"], capture_output=True).returncode:
         return "a network namespace needs root, so the clients might reach the internet"
     return None
 
@@ -41,13 +40,11 @@ class AloneCase(LoopbackCase):
             client: a regular expression for its title.
             scenario: one for names of scenarios.
         """
-        alone = ["/bin/sh", "-c", 'ip link set lo up && exec "$@"', "alone"]
-        unshare = shutil.which("unshare") or ""
         with tempfile.TemporaryDirectory(prefix="apiproxy-matrix-") as folder:
             file = Path(folder) / "rows.json"
             play = [sys.executable, "-m", "tests.agents", "--json", str(file)]
             options = ["--client", client, "--scenario", scenario]
-            program = Program(self.reactor, [unshare, "--net", *alone, *play, *options])
+            program = Program(self.reactor, [str(_ALONE), *play, *options])
             await ran(program)
             if not file.exists():
                 raise ProgramFailed(program.words())

@@ -1,9 +1,11 @@
 """One client in one scenario, from putting up the scene to the verdict."""
 
+from tests.agents.evidence import tail
+from tests.agents.holds import always, kept
 from tests.agents.known import KNOWN, Knows
 from tests.agents.matrix import Row
 from tests.agents.programs import Cli, version
-from tests.agents.scenarios import Scenario, always, kept, tail
+from tests.agents.scenarios import Scenario
 from tests.agents.scene import Scene
 from tests.kit.line import IReactor
 

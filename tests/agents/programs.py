@@ -17,6 +17,19 @@ BIN = ROOT / ".agents/node_modules/.bin"
 FORGOTTEN = "sk-that-somebody-forgot-in-the-environment"
 """In the environment of an agent that apiproxy runs; it must not come through."""
 
+_FORGOTTEN_KEYS = dict.fromkeys(
+    (
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+        "COPILOT_GITHUB_TOKEN",
+        "GEMINI_API_KEY",
+        "GH_TOKEN",
+        "GOOGLE_API_KEY",
+    ),
+    FORGOTTEN,
+)
+
 
 def version(package: str, modules: Path = ROOT / ".agents/node_modules") -> str:
     """The version of an npm package that is installed."""
@@ -170,22 +183,23 @@ def _opencode(package: str, model: str, path: str, **more: str) -> Prepare:
     return prepare
 
 
+def exec_launch(agent: str, url: str, *arguments: str, **more: str) -> Launch:
+    """``apiproxy exec``, from an environment in which keys were forgotten.
+
+    Args:
+        agent: by its name there.
+        url: of the listener.
+        arguments: for the agent.
+        more: of its environment.
+    """
+    command = [str(Path(sys.executable).with_name("apiproxy")), "exec"]
+    environ = {"PATH": f"{BIN}:{os.environ['PATH']}", **_FORGOTTEN_KEYS, **more}
+    return Launch([*command, "--url", url, agent, "--", *arguments], environ)
+
+
 def _by_exec(agent: str, *options: str, **more: str) -> Prepare:
-    """As a user runs it, from an environment in which a key was forgotten."""
-
-    def prepare(home: Path, url: str, prompt: str) -> Launch:
-        command = [str(Path(sys.executable).with_name("apiproxy")), "exec"]
-        environ = {
-            "PATH": f"{BIN}:{os.environ['PATH']}",
-            "OPENAI_API_KEY": FORGOTTEN,
-            "ANTHROPIC_AUTH_TOKEN": FORGOTTEN,
-            "GH_TOKEN": FORGOTTEN,
-            "GOOGLE_API_KEY": FORGOTTEN,
-            **more,
-        }
-        return Launch([*command, "--url", url, agent, "--", *options, prompt], environ)
-
-    return prepare
+    """As a user runs it."""
+    return lambda home, url, prompt: exec_launch(agent, url, *options, prompt, **more)
 
 
 _CODEX_PACKAGE = "@openai/codex"
@@ -232,7 +246,7 @@ CLIS = (
             "-p",
             GEMINI_CLI_TRUST_WORKSPACE="true",
             # It trusts no settings below a folder that everybody may write to, as /tmp is.
-            XDG_STATE_HOME=str(ROOT / ".agents/state"),
+            XDG_STATE_HOME="/run/apiproxy-agents",
         ),
         _EXEC,
     ),

@@ -1,5 +1,6 @@
 """Everything around a client: a provider with TLS, Squid, apiproxy as a process, a tap."""
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
@@ -108,6 +109,7 @@ class Scene:
     async def start(self) -> None:
         """Put everything up."""
         self.folder = Path(tempfile.mkdtemp(prefix="apiproxy-agent-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)  # interrupted
         await self.mock.start()
         host = KEYS[self.provider][2]
         self.squid = Squid(self.reactor, [self.mock.port], allow=[host])
@@ -142,8 +144,14 @@ class Scene:
         mock.faults, mock.forever, mock.served, mock.model = [], None, [], Model()
         shutil.rmtree(self.work)
 
-    async def restart(self) -> None:
-        """End apiproxy, and start it anew; the client notices if it has connections."""
+    async def restart(self, settings: Mapping[str, str] | None = None) -> None:
+        """End apiproxy, and start it anew; the client notices if it has connections.
+
+        Args:
+            settings: more of apiproxy's, in the place of those so far; None for the same.
+        """
+        if settings is not None:
+            self._settings = dict(settings)
         await self.service.stop()
         self._before.append(self.service)
         self.service = await self._serve()

@@ -1,14 +1,12 @@
-"""The SDKs: each does what it is for through apiproxy, and copes with what goes wrong.
+"""The SDKs, and what each of them is for.
 
 The programs are in ``tests/clients`` (Python) and beside this, in ``node``. They all take a
 turn, a base URL and a key, and print what they saw as JSON.
 """
 
-import json
-import os
-import re
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version as python_version
 from pathlib import Path
 from typing import Any
@@ -16,26 +14,10 @@ from typing import Any
 from attrs import field, frozen
 
 from apiproxy.cli.recipes import PLACEHOLDER
-from tests.agents.matrix import Row
 from tests.agents.mock import anthropic, openai
-from tests.agents.mock.faults import Cut
 from tests.agents.mock.model import Model
-from tests.agents.programs import Launch, version
-from tests.agents.scenarios import (
-    SPENT,
-    Problems,
-    always,
-    as_it_is,
-    busy,
-    restart,
-    spent,
-    tail,
-)
-from tests.agents.scene import Meanwhile, Scene
-from tests.kit.line import IReactor
+from tests.agents.programs import Launch, exec_launch, version
 from tests.kit.running import ROOT
-
-Verdict = Callable[[Scene, Any], Problems]
 
 MODULES = ROOT / ".agents/node_modules"
 _NODE = Path(__file__).with_name("node")
@@ -55,8 +37,8 @@ class Sdk:
         program: the module or file that uses it.
         turns: what it can do, and what comes of each.
         plain: the turn that the faults are tried on.
+        spends: turns that are tried when a budget is spent.
         waits: whether it waits after a 429 by itself.
-        failing: the turn that prints what a refusal raises.
         cut: the turn that prints what half a stream raises.
         notes: what has to be known of a turn.
     """
@@ -68,8 +50,8 @@ class Sdk:
     program: str
     turns: Mapping[str, Any]
     plain: str
+    spends: Sequence[str]
     waits: bool = True
-    failing: str = "failing"
     cut: str = "cut"
     notes: Mapping[str, str] = field(factory=dict)
 
@@ -83,21 +65,34 @@ class Sdk:
         """The version that is installed."""
         return version(self.package) if self.node else python_version(self.package)
 
-    def launch(self, turn: str, url: str) -> Launch:
-        """What runs a turn."""
+    def launch(self, turn: str, url: str, *, by_exec: bool = False) -> Launch:
+        """What runs a turn.
+
+        Args:
+            turn: by its name.
+            url: of the listener.
+            by_exec: whether ``apiproxy exec`` runs it, and it is told nothing else.
+        """
         program = (
-            ["/usr/bin/node", str(_NODE / self.program)]
+            [shutil.which("node") or "node", str(_NODE / self.program)]
             if self.node
             else [sys.executable, "-m", f"tests.clients.{self.program}"]
         )
         environ = {"PYTHONPATH": str(ROOT), "NODE_PATH": str(MODULES)}
+        if by_exec:
+            return exec_launch(self.recipe, url, *program, turn, **environ)
         return Launch([*program, turn, url + self.path, PLACEHOLDER], environ)
+
+    @property
+    def recipe(self) -> str:
+        """What ``apiproxy exec`` calls it."""
+        return "google" if self.provider == "gemini" else self.provider
 
     def missing(self) -> str | None:
         """Why it cannot be run here; None if it can."""
         if self.node and not (MODULES / self.package).exists():
             return f"{self.package} is not installed; make agents"
-        if self.node and not os.access("/usr/bin/node", os.X_OK):
+        if self.node and shutil.which("node") is None:
             return "there is no node; apt-get install nodejs"
         return None
 
@@ -106,7 +101,6 @@ _OPENAI_MODELS = [each["id"] for each in openai.MODELS["data"]]
 _ANTHROPIC_MODELS = [each["id"] for each in anthropic.MODELS["data"]]
 
 _TLS_ONLY = "the SDK makes every base URL here one of wss; the program dials plainly"
-_TWO_SLASHES = "the SDK asks for //ws/..., which apiproxy refuses; the program mends it"
 
 SDKS = (
     Sdk(
@@ -125,7 +119,7 @@ SDKS = (
             "realtime": TEXT,
         },
         "chat",
-        failing="failing_chat",
+        ("chat", "responses_stream", "connect", "realtime"),
         cut="cut_chat",
     ),
     Sdk(
@@ -143,6 +137,7 @@ SDKS = (
             "upload": ["notes.txt", 100_000],
         },
         "messages",
+        ("messages", "stream"),
     ),
     Sdk(
         "google-genai",
@@ -152,6 +147,7 @@ SDKS = (
         "google_turns",
         {"generate": TEXT, "stream": _WORDS, "count_tokens": 11, "live": _WORDS},
         "generate",
+        ("generate", "stream", "live"),
         waits=False,
         notes={"live": _TLS_ONLY},
     ),
@@ -171,6 +167,7 @@ SDKS = (
             "realtime": TEXT,
         },
         "chat",
+        ("chat", "responses_stream", "connect", "realtime"),
         notes={"realtime": _TLS_ONLY},
     ),
     Sdk(
@@ -188,6 +185,7 @@ SDKS = (
             "upload": ["notes.txt", 100_000],
         },
         "messages",
+        ("messages", "stream"),
     ),
     Sdk(
         "@google/genai",
@@ -197,160 +195,7 @@ SDKS = (
         "google.cjs",
         {"generate": TEXT, "stream": TEXT, "count_tokens": 11, "live": TEXT},
         "generate",
+        ("generate", "stream", "live"),
         waits=False,
-        notes={"live": _TWO_SLASHES},
     ),
 )
-
-
-@frozen
-class Part:
-    """One thing an SDK does.
-
-    Attributes:
-        name: for the matrix.
-        turn: of its program.
-        verdict: finds what is wrong with what it printed.
-        stage: prepares the scene.
-        meanwhile: done while it runs.
-    """
-
-    name: str
-    turn: str
-    verdict: Verdict
-    stage: Callable[[Scene], None] = as_it_is
-    meanwhile: Meanwhile | None = None
-
-    @property
-    def usual(self) -> bool:
-        """Whether nothing goes wrong in it."""
-        return self.stage is as_it_is and self.meanwhile is None
-
-
-def parts(sdk: Sdk) -> Iterator[Part]:
-    """Everything that is tried with an SDK."""
-    for turn, wanted in sdk.turns.items():
-        yield Part(turn, turn, _equals(wanted))
-    yield Part("budget refused", sdk.failing, _stopped, _refuses)
-    name = "429 then success"
-    plain = sdk.turns[sdk.plain]
-    if sdk.waits:
-        yield Part(name, sdk.plain, _equals(plain), _is_busy)
-    else:
-        yield Part(name, sdk.failing, _gave_up, _is_busy)
-    yield Part("cut in mid-stream", sdk.cut, _raises, _cuts)
-    yield Part("restart between turns", "twice", _both, meanwhile=restart)
-
-
-def _equals(wanted: Any) -> Verdict:
-    def verdict(scene: Scene, seen: Any) -> Problems:
-        if wanted is ...:
-            return [] if TEXT in json.dumps(seen) else [f"it saw {seen!r}"]
-        return [] if seen == wanted else [f"it saw {seen!r}"]
-
-    return verdict
-
-
-def _both(scene: Scene, seen: Any) -> Problems:
-    good = len(seen) == 2 and all(TEXT in str(each) for each in seen)
-    return [] if good else [f"it saw {seen!r}"]
-
-
-def _refuses(scene: Scene) -> None:
-    scene.mock.forever = spent(scene.provider)
-
-
-def _is_busy(scene: Scene) -> None:
-    scene.mock.faults = [busy(scene.provider)]
-
-
-def _cuts(scene: Scene) -> None:
-    scene.mock.forever = Cut(400)
-
-
-def _stopped(scene: Scene, seen: Any) -> Problems:
-    problems = _gave_up(scene, seen, 400)
-    if SPENT not in (seen or {}).get("message", ""):
-        problems.append(f"our message was not told: {seen}")
-    return problems
-
-
-def _gave_up(scene: Scene, seen: Any, status: int = 429) -> Problems:
-    problems = []
-    if not seen or seen["status"] != status:
-        problems.append(f"it raised {seen}")
-    if len(scene.mock.served) != 1:
-        problems.append(f"{len(scene.mock.served)} requests")
-    return problems
-
-
-def _raises(scene: Scene, seen: Any) -> Problems:
-    raised = seen[-1] if isinstance(seen, list) else seen
-    return [] if raised else ["half an answer looked whole"]
-
-
-async def play_sdk(
-    reactor: IReactor, sdk: Sdk, wanted: str = "", tell: Callable[[Row], None] = print
-) -> list[Row]:
-    """Put an SDK through all parts, or those that hold an expression, in one scene.
-
-    Args:
-        reactor: the real one.
-        sdk: the SDK.
-        wanted: the expression, for names of parts.
-        tell: told of each row as it comes.
-    """
-    scene = Scene(reactor, sdk.provider)
-    rows = []
-    try:
-        await scene.start()
-        for group in _groups([p for p in parts(sdk) if re.search(wanted, p.name)]):
-            for row in await _play(scene, sdk, group):
-                rows.append(row)
-                tell(row)
-        if rows:
-            await scene.settle()
-            whole = Part("isolation and byte exactness", "", _equals(None))
-            rows.append(_row(sdk, whole, always(scene), 0.0))
-            tell(rows[-1])
-    finally:
-        await scene.stop()
-    return rows
-
-
-def _groups(wanted: Sequence[Part]) -> list[Sequence[Part]]:
-    """Parts that share a process: those for which nothing goes wrong. A start takes time."""
-    usual = [part for part in wanted if part.usual]
-    other = [[part] for part in wanted if not part.usual]
-    return [usual, *other] if usual else [*other]
-
-
-async def _play(scene: Scene, sdk: Sdk, group: Sequence[Part]) -> list[Row]:
-    """Run a group; its time is shared alike."""
-    scene.again()
-    for part in group:
-        part.stage(scene)
-    turns = ",".join(part.turn for part in group)
-    outcome = await scene.run(sdk.launch(turns, scene.url), group[0].meanwhile)
-    told = outcome.end.out.splitlines()
-    seconds = outcome.seconds / len(group)
-    rows = []
-    for n, part in enumerate(group):
-        if n < len(told):
-            problems = part.verdict(scene, json.loads(told[n]))
-        else:
-            problems = [f"exit code {outcome.end.code}: {tail(outcome)}"]
-        rows.append(_row(sdk, part, problems, seconds))
-    return rows
-
-
-_GIVES_UP = "it does not retry unless it is told to"
-
-
-def _row(sdk: Sdk, part: Part, problems: Problems, seconds: float) -> Row:
-    design = part.verdict is _gave_up
-    known = _GIVES_UP if design else sdk.notes.get(part.turn, "")
-    note = "; ".join(problems) or known
-    result: Any = "FAILED" if problems else "by design" if design else "ok"
-    transport = "websocket" if re.search("connect|realtime|live", part.turn) else "http"
-    return Row(sdk.name, sdk.version, transport, part.name, result, seconds, note)

@@ -43,8 +43,8 @@ class ReadTests(SynchronousTestCase):
 class DifferencesTests(SynchronousTestCase):
     def compare(self, agent: bytes, provider: bytes, upgraded: bool = False) -> str:
         """The words about two connections."""
-        sides = (list(read(each, upgraded)) for each in (agent, provider))
-        return " / ".join(differences(*sides))
+        sides = [list(read(each, upgraded)) for each in (agent, provider)]
+        return " / ".join(differences(sides[0], sides[1]))
 
     def test_documented_changes_are_none(self) -> None:
         """Another host, framing and credential, and no key in the query."""
@@ -53,6 +53,15 @@ class DifferencesTests(SynchronousTestCase):
         agent = _WS.replace(b"?key=p&a=1", b"?key=p")
         provider = _WS.replace(b"?key=p&a=1", b"")
         self.assertEqual(self.compare(agent, provider, upgraded=True), "")
+        live = _WS.replace(b"/v1/x?key=p&a=1", b"/ws/google.x")
+        agent = live.replace(b" /ws", b" //ws")
+        self.assertEqual(self.compare(agent, live, upgraded=True), "")
+
+    def test_a_slash_is_lost_in_no_other_path(self) -> None:
+        """Only the one that Google's SDK has too many."""
+        agent = _WS.replace(b" /v1/x?key=p&a=1", b" //v1/x")
+        provider = agent.replace(b" //v1", b" /v1")
+        self.assertNotEqual(self.compare(agent, provider, upgraded=True), "")
 
     def test_an_unanswered_request_is_none(self) -> None:
         """What apiproxy has answered itself never reaches the provider."""
@@ -72,6 +81,21 @@ class DifferencesTests(SynchronousTestCase):
         self.assertEqual(differences([base], [base]), [])
         words = self.compare(_WS + one, _WS + two, upgraded=True)
         self.assertIn("frames", words)
+
+    def test_a_message_that_was_refused_is_none(self) -> None:
+        """As many as were refused; what came has come in order."""
+        sent = tuple((0x81, each) for each in (b"one", b"two", b"three"))
+        head = b"GET / HTTP/1.1"
+        for got, refused, well in (
+            (sent[:2], 1, True),
+            (sent[::2], 1, True),
+            (sent[:1], 1, False),
+            (sent[:2], 0, False),
+            (sent[1::-1], 1, False),
+        ):
+            agent, provider = (Sent(head, [], b"", frames) for frames in (sent, got))
+            found = differences([agent], [provider], refused)
+            self.assertEqual(not found, well, (got, refused))
 
     def test_a_line_may_be_added_where_the_provider_needs_it(self) -> None:
         """Only if the agent had none."""

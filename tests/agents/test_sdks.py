@@ -4,7 +4,8 @@ import re
 from unittest import SkipTest
 
 from tests.agents.alone import AloneCase
-from tests.agents.sdks import SDKS, parts
+from tests.agents.parts import parts
+from tests.agents.sdks import SDKS
 
 
 class SdkTests(AloneCase):

@@ -6,6 +6,7 @@ import tomllib
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.cli.recipes import PLACEHOLDER, RECIPES, Lines, local_urls, recipe
+from tests.kit.running import ROOT
 
 
 def lines(name: str, host: str = "127.0.0.1", **environ: str) -> Lines:
@@ -63,6 +64,17 @@ class RecipeTests(SynchronousTestCase):
         self.assertEqual(claude.variables["ANTHROPIC_BASE_URL"], "http://[::1]:7001")
         claude = lines("claude", "box", APIPROXY_ANTHROPIC_PORT="off")
         self.assertEqual(claude.variables["ANTHROPIC_BASE_URL"], "http://box:10001")
+
+    def test_the_documentation_has_the_same_lines(self) -> None:
+        """What ``apiproxy env`` prints is in docs/agents.md, for those who set it by hand."""
+        page = (ROOT / "docs/agents.md").read_text()
+        for each in RECIPES:
+            made = lines(each.name)
+            for name, value in made.variables.items():
+                line = f"{name}={value.replace(PLACEHOLDER, 'placeholder')}"
+                self.assertIn(name if value.startswith("{") else line, page, each.name)
+            for file in made.files:
+                self.assertIn(f"`{file.path}`", page)
 
     def test_names(self) -> None:
         """Every recipe is found by its own, and nothing by another."""

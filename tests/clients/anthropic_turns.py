@@ -1,6 +1,7 @@
 """Run as a program: the ``anthropic`` SDK does things, and prints what it saw as JSON.
 
-Arguments: names of functions below, with commas between; the base URL; the key.
+Arguments: names of functions below, with commas between; the base URL and the key, without
+which the environment has both.
 """
 
 import json
@@ -11,7 +12,7 @@ from typing import Any
 from anthropic import Anthropic, APIStatusError
 from anthropic.types import MessageParam
 
-from tests.clients.between import between
+from tests.clients.between import between, once
 
 _ASKED: list[MessageParam] = [{"role": "user", "content": "Good morning"}]
 
@@ -58,6 +59,16 @@ def twice(client: Anthropic) -> Any:
     return between(lambda: messages(client))
 
 
+def spent_messages(client: Anthropic) -> Any:
+    """A message, and what is raised for the next."""
+    return once(lambda: messages(client), _raised)
+
+
+def spent_stream(client: Anthropic) -> Any:
+    """The same as streams."""
+    return once(lambda: stream(client), _raised)
+
+
 def failing(client: Anthropic) -> Any:
     """A message that cannot be had; what is raised."""
     return _raised(lambda: messages(client))
@@ -84,7 +95,8 @@ def _raised(action: Callable[[], Any]) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    turns, url, key = sys.argv[1:]
-    with Anthropic(base_url=url, api_key=key, timeout=120) as client:
+    turns, *where = sys.argv[1:]
+    options: Any = dict(zip(("base_url", "api_key"), where, strict=False))
+    with Anthropic(timeout=120, **options) as client:
         for turn in turns.split(","):
             print(json.dumps(globals()[turn](client)))

@@ -1,6 +1,7 @@
 """Run as a program: the ``openai`` SDK does things, and prints what it saw as JSON.
 
-Arguments: names of functions below, with commas between; the base URL; the key.
+Arguments: names of functions below, with commas between; the base URL and the key, without
+which the environment has both.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Any
 from openai import APIError, AsyncOpenAI, OpenAI
 from openai.types.responses import ResponseInputParam
 
-from tests.clients.between import between
+from tests.clients.between import between, once
 
 _ASKED: ResponseInputParam = [{"role": "user", "content": "Good morning"}]
 
@@ -112,6 +113,43 @@ def twice(client: OpenAI) -> Any:
     return between(lambda: responses(client))
 
 
+def spent_chat(client: OpenAI) -> Any:
+    """A chat completion, and what is raised for the next."""
+    return once(lambda: chat(client), _raised)
+
+
+def spent_responses_stream(client: OpenAI) -> Any:
+    """The same with Responses, as streams."""
+    return once(lambda: responses_stream(client), _raised)
+
+
+def spent_connect(client: OpenAI) -> Any:
+    """The same on one WebSocket, where the SDK raises at an event that is an error."""
+    with client.responses.connect() as connection:
+        connection.response.create(model="mock-1", input=_ASKED)
+        first = next(
+            event.response.output_text
+            for event in connection
+            if event.type == "response.completed"
+        )
+        connection.response.create(model="mock-1", input=_ASKED)
+        return [first, _raised(connection.dispatch_events)]
+
+
+def spent_realtime(client: OpenAI) -> Any:
+    """The same with Realtime."""
+    with client.realtime.connect(model="mock-1") as connection:
+        connection.response.create()
+        first = ""
+        for event in connection:
+            if event.type == "response.output_text.delta":
+                first += event.delta
+            elif event.type == "response.done":
+                break
+        connection.response.create()
+        return [first, _raised(connection.dispatch_events)]
+
+
 def failing_chat(client: OpenAI) -> Any:
     """A chat completion that cannot be had; what is raised."""
     return _raised(lambda: chat(client))
@@ -176,7 +214,8 @@ def _raised(action: Callable[[], Any]) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    turns, url, key = sys.argv[1:]
-    with OpenAI(base_url=url, api_key=key, timeout=120) as client:
+    turns, *where = sys.argv[1:]
+    options: Any = dict(zip(("base_url", "api_key"), where, strict=False))
+    with OpenAI(timeout=120, **options) as client:
         for turn in turns.split(","):
             print(json.dumps(globals()[turn](client)))

@@ -1,5 +1,6 @@
 """The egress proxy's address, and which hosts go around it."""
 
+from hypothesis import given, settings, strategies
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.egress import EgressProxy, NoProxy, split_url
@@ -48,6 +49,17 @@ class EgressProxyTests(SynchronousTestCase):
             ("[::1]:80", "http://[::1]:80"),
         ]:
             self.assertEqual(EgressProxy.parse(text).shown, shown)
+
+    @settings(derandomize=True, deadline=None, max_examples=100)
+    @given(password=strategies.text(min_size=1, max_size=20))
+    def test_password_is_never_part_of_it(self, password: str) -> None:
+        """Whatever a password is made of, the URL is shown without it, or refused."""
+        try:
+            proxy = EgressProxy.parse(f"http://user:Zq{password}qZ@squid:3128")
+        except ValueError as error:
+            self.assertNotIn(f"Zq{password}", str(error))
+        else:
+            self.assertEqual(proxy.shown, "http://squid:3128")
 
     def test_nonsense_is_refused_without_repeating_it(self) -> None:
         """The message says what is expected; the value may be a secret."""

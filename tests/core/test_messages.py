@@ -25,13 +25,12 @@ def read(
     unwanted: tuple[bytes, ...] = (),
     limit: int = LIMIT,
 ) -> tuple[list[Message], int, int]:
-    """The messages of a socket, their offsets in the whole of it, and the counts."""
+    """The messages of a socket, their ends in the whole of it, and the counts."""
     reader = MessageReader(deflate, limit, markers, unwanted)
     told, total = [], 0
     for piece in pieces:
         for message in reader.feed(piece):
-            begin, end = message.begin + total, message.end + total
-            told.append(replace(message, begin=begin, end=end))
+            told.append(replace(message, end=message.end + total))
         total += len(piece)
     return told, reader.messages, reader.skipped
 
@@ -54,15 +53,8 @@ class MessageTests(SynchronousTestCase):
                 first = frame(TEXT, b"x" * size, mask=mask)
                 data = first + frame(BINARY, b"next", mask=mask)
                 expected = [
-                    Message(TEXT, b"x" * size, "", len(first), 0, len(first)),
-                    Message(
-                        BINARY,
-                        b"next",
-                        "",
-                        len(data) - len(first),
-                        len(first),
-                        len(data),
-                    ),
+                    Message(TEXT, b"x" * size, "", len(first)),
+                    Message(BINARY, b"next", "", len(data)),
                 ]
                 for cut in range(len(data) + 1):
                     self.assertEqual(read(data[:cut], data[cut:]), (expected, 2, 0))
@@ -88,20 +80,18 @@ class MessageTests(SynchronousTestCase):
             frame(CLOSE, b"\x03\xe8"),
         ]
         data = b"".join(frames)
-        begin, end = len(frames[0]), len(data) - len(frames[6])
-        size = sum(map(len, (frames[1], frames[3], frames[5])))
-        expected = [Message(TEXT, b"abc", "", size, begin, end)]
+        expected = [Message(TEXT, b"abc", "", len(data) - len(frames[6]))]
         for cut in range(len(data) + 1):
             self.assertEqual(read(data[:cut], data[cut:]), (expected, 1, 0))
         self.assertEqual(read(*each(data)), (expected, 1, 0))
 
-    def test_offsets_are_those_of_the_last_data(self) -> None:
-        """A message that began earlier begins before the data it ends in."""
+    def test_an_end_is_that_in_the_last_data(self) -> None:
+        """However much of the message had come before."""
         reader = MessageReader(None, LIMIT)
         data = frame(TEXT, b"abc")
         reader.feed(data + data[:4])
         (message,) = reader.feed(data[4:] + data)[:1]
-        self.assertEqual((message.begin, message.end), (-4, 1))
+        self.assertEqual(message.end, 1)
 
     def test_what_is_clear_is_known(self) -> None:
         """Whoever holds messages back can tell where the first unfinished one begins."""

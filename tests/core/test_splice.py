@@ -13,7 +13,6 @@ from apiproxy.core.splice import (
     Path,
     Span,
     SpliceError,
-    append_item,
     find,
     insert_item,
     insert_member,
@@ -176,17 +175,6 @@ class EditTests(SynchronousTestCase):
         )
 
     @STEADY
-    @given(PLACES, VALUES)
-    def test_item_is_appended(self, place: tuple[bytes, list[str]], value: str) -> None:
-        """At the end of the array."""
-        body, path = place
-
-        def edit(old: Any) -> Any:
-            return [*old, json.loads(value)] if isinstance(old, list) else None
-
-        self.check(body, path, lambda: append_item(body, path, value.encode()), edit)
-
-    @STEADY
     @given(PLACES, st.integers(-1, 5), VALUES)
     def test_item_is_inserted(
         self, place: tuple[bytes, list[str]], index: int, value: str
@@ -239,7 +227,7 @@ class EditTests(SynchronousTestCase):
                 body.replace(b"{} }", b'{},"user":"x" }'),
             ),
             (
-                append_item(body, ["messages"], b"{}"),
+                insert_item(body, ["messages"], 1, b"{}"),
                 body.replace(b'"user"}', b'"user"},{}'),
             ),
             (
@@ -311,7 +299,7 @@ class ErrorTests(SynchronousTestCase):
         for body in [noise, b'{"a":' + noise + b"}"]:
             with contextlib.suppress(SpliceError):
                 find(body, path)
-                append_item(body, path, b"1")
+                insert_item(body, path, 0, b"1")
 
     def test_nesting_is_bounded(self) -> None:
         """As deep as a body may be, and no deeper, beside the way and on it."""

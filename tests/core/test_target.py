@@ -1,5 +1,6 @@
 """The request target: what is refused, what is changed, and that nothing else is."""
 
+import re
 from urllib.parse import parse_qsl, urlsplit
 
 from hypothesis import given, settings, strategies as st
@@ -122,6 +123,45 @@ class UpstreamTargetTests(SynchronousTestCase):
         """Path and query put together are the target again."""
         self.assertEqual(split_target(b"/x?a?b"), (b"/x", b"?a?b"))
         self.assertEqual(split_target(b"/x"), (b"/x", b""))
+
+
+_DOUBLED = re.compile(rb"//ws/[a-z.]+")
+
+
+class DoubledSlashTests(SynchronousTestCase):
+    def test_a_path_that_is_known_loses_a_slash(self) -> None:
+        """What is sent is what the agent might have sent; the rest of it is judged as ever."""
+        for target, expected in [
+            (b"//ws/a.b", b"/ws/a.b"),
+            (b"//ws/a.b?key=1&a=//x", b"/ws/a.b?a=//x"),
+            (b"/ws/a.b", b"/ws/a.b"),
+            (b"/x//ws/a.b", b"/x//ws/a.b"),
+        ]:
+            self.assertEqual(upstream_target(target, b"", _DOUBLED), expected)
+        self.assertEqual(upstream_target(b"//ws/a", b"/v1", _DOUBLED), b"/v1/ws/a")
+
+    def test_everything_else_with_two_slashes_is_refused(self) -> None:
+        """Only a whole path counts; and nothing where a provider has none of these."""
+        for target in [
+            *(b"//ws/a.b/c", b"//ws/A", b"//ws", b"///ws/a.b", b"//evil.com/ws/a.b"),
+            *(b"//ws/a.b#", b"//ws/a.b?\\", b"//ws/%61", b"//ws/a.b@c", b"//WS/a.b"),
+        ]:
+            self.assertRaises(BadTarget, upstream_target, target, b"", _DOUBLED)
+        self.assertRaises(BadTarget, upstream_target, b"//ws/a.b", b"")
+
+    @PROFILE
+    @given(st.one_of(TARGETS, TARGETS.map(lambda target: b"/" + target)), BASE_PATHS)
+    def test_nothing_more_can_be_reached(self, target: bytes, base_path: bytes) -> None:
+        """Whatever paths a provider names: the result is that of a target with one slash."""
+        for doubled in (_DOUBLED, re.compile(rb".*", re.S)):
+            try:
+                result = upstream_target(target, base_path, doubled)
+            except BadTarget:
+                continue
+            self.assertIn(
+                result, (attempt(target, base_path), attempt(target[1:], base_path))
+            )
+            self.assertEqual(upstream_target(result, base_path), result)
 
 
 class CredentialKeyTests(SynchronousTestCase):

@@ -68,6 +68,13 @@ PARTS: dict[str, Callable[[], Patches]] = {
         *_known(upstream, "sort_answer")(),
     ],
     "the answer's head made anew": _known(request.AgentRequest, "make_head"),
+    "metering: what the answer has used, and what that costs": lambda: [
+        patch.object(
+            ProviderResource,
+            "_begin",
+            lambda self, route, request, ask, way: way.start(),
+        )
+    ],
     "all observers: census, metrics, the log line": lambda: [
         patch.object(
             Exchange, "_enter", lambda self, phase: setattr(self, "phase", phase)

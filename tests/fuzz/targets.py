@@ -20,12 +20,12 @@ from apiproxy.core.head import (
 )
 from apiproxy.core.headers import CREDENTIAL_SLOTS, sort_answer, sort_request
 from apiproxy.core.presented import presented
-from apiproxy.core.splice import SpliceError, append_item, find, insert_member, replace
+from apiproxy.core.splice import SpliceError, find, insert_item, insert_member, replace
 from apiproxy.core.sse import EventScanner
 from apiproxy.core.target import canonical_path, upstream_target
 from apiproxy.policy.endpoints import Endpoints, loosely
+from apiproxy.policy.inspection import inspect
 from apiproxy.policy.tokens import Narrowed, Verifier, narrow
-from apiproxy.policy.tools import inspect
 from apiproxy.policy.visitors import Visitors
 
 _TOKEN = b"sk-the-token-of-a-caller-0123456789"
@@ -155,7 +155,7 @@ def splice(data: bytes) -> None:
         valid = True
     for act in (
         lambda: insert_member(data, (), "user", b'"x"'),
-        lambda: append_item(data, ("a",), b"1"),
+        lambda: insert_item(data, ("a",), 0, b"1"),
     ):
         try:
             made = act()

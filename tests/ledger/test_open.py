@@ -81,7 +81,6 @@ class OpenTests(LedgerSuite):
         ledger = open_ledger(
             where,
             self.threads,
-            token="this-process",
             now=time.time,
             new_id=lambda: "id",
             connect=lambda host, port, tls: self.endpoint(path, host, port, tls),

@@ -1,7 +1,6 @@
 """Budgets hold, whatever agents do at once."""
 
 import json
-from collections.abc import Sequence
 
 from tests.kit.http import Response
 from tests.kit.line import Gate
@@ -75,8 +74,3 @@ class BudgetTests(SquidCase):
         self.assertLessEqual(total, 2000 + 410)
         self.assertEqual(statuses.count(200), len(self.provider.requests))
         self.assertEqual(set(statuses), {200, 429})
-
-
-def statuses_of(answers: Sequence[Response]) -> list[int]:
-    """Their statuses."""
-    return [answer.status for answer in answers]

@@ -15,14 +15,13 @@ from apiproxy.core.errors import NotConfigured, Overloaded
 from apiproxy.core.usage import Record
 from apiproxy.providers.endings import (
     live_close,
-    socket_ending,
     socket_refusal,
     stream_ending,
 )
 from tests.providers.usage.recorded import FOLDER, Listener
 
 ERROR = NotConfigured("The budget is used up.")
-CUT = Record(id="resp_1", model="gpt-5.1", stream_id="s1")
+CUT = Record(id="resp_1", model="gpt-5.1")
 
 
 @contextmanager
@@ -150,6 +149,16 @@ class StreamTests(SynchronousTestCase):
         ):
             self.assertIn(b'"code":"' + code, stream_ending("responses", error, "r1"))
 
+    def test_a_response_that_is_cut_keeps_its_name(self) -> None:
+        """Codex looks for the one that it has seen begin."""
+        ending = stream_ending("responses", ERROR, "r1", CUT)
+        failed = msgspec.json.decode(ending.split(b"data: ")[1].split(b"\n")[0])
+        found = failed["response"]
+        self.assertEqual((found["id"], found["model"]), ("resp_1", "gpt-5.1"))
+        self.assertEqual(
+            (failed["type"], found["status"]), ("response.failed", "failed")
+        )
+
     def test_an_exception_says_whether_to_try_again(self) -> None:
         """By its type, as the AWS SDKs have it."""
         self.assertIn(b"validationException", stream_ending("invoke", ERROR, "r1"))
@@ -160,10 +169,9 @@ class StreamTests(SynchronousTestCase):
 
 class SocketTests(SynchronousTestCase):
     def test_a_refusal_is_an_error_event(self) -> None:
-        """With a status as Codex reads it, and what Realtime's clients look for."""
-        told = msgspec.json.decode(socket_refusal(ERROR, "r1", "s1", "e1"))
+        """With a status as Codex reads it."""
+        told = msgspec.json.decode(socket_refusal(ERROR, "r1"))
         self.assertEqual((told["type"], told["status"]), ("error", 403))
-        self.assertEqual((told["stream_id"], told["event_id"]), ("s1", "r1"))
         self.assertEqual(
             told["error"],
             {
@@ -171,21 +179,8 @@ class SocketTests(SynchronousTestCase):
                 "type": "permission_error",
                 "param": None,
                 "code": ERROR.code,
-                "event_id": "e1",
             },
         )
-        plain = msgspec.json.decode(socket_refusal(ERROR, "r1"))
-        self.assertNotIn("stream_id", plain)
-        self.assertNotIn("event_id", plain)
-
-    def test_a_response_under_way_ends_as_failed(self) -> None:
-        """And then there is the error."""
-        failed, told = map(msgspec.json.decode, socket_ending(ERROR, "r1", CUT))
-        self.assertEqual(
-            (failed["type"], failed["stream_id"]), ("response.failed", "s1")
-        )
-        self.assertEqual(failed["response"]["id"], "resp_1")
-        self.assertEqual((told["type"], told["stream_id"]), ("error", "s1"))
 
     def test_live_is_closed_with_a_reason(self) -> None:
         """Which is short, and whole text."""

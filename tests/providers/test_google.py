@@ -21,6 +21,28 @@ class GoogleTests(SynchronousTestCase):
         self.assertEqual(provider.authority, b"x.example:1")
         self.assertEqual(provider.base_path, b"/y")
 
+    def test_two_slashes_before_live(self) -> None:
+        """As ``@google/genai`` for Node asks for it; only whole paths of Google's own."""
+        doubled = made(BLUEPRINT).doubled
+        assert doubled is not None
+        service = "google.ai.generativelanguage.v1beta.GenerativeService"
+        for path in (
+            f"//ws/{service}.BidiGenerateContent",
+            f"//ws/{service}.BidiGenerateContentConstrained",
+            "//ws/google.ai.generativelanguage.v1alpha.GenerativeService.BidiGenerateMusic",
+            "//ws/google.cloud.aiplatform.v1beta1.LlmBidiService/BidiGenerateContent",
+        ):
+            self.assertIsNotNone(doubled.fullmatch(path.encode()), path)
+        for path in (
+            "//ws/",
+            f"/ws/{service}.BidiGenerateContent",
+            f"//evil.example/{service}.BidiGenerateContent",
+            f"//ws/{service}.BidiGenerateContent/../x",
+            f"//ws/{service}.GenerateContent",
+            "//v1beta/models",
+        ):
+            self.assertIsNone(doubled.fullmatch(path.encode()), path)
+
     def test_missing_key_is_named(self) -> None:
         """Without a key, the refusal says which variable to set."""
         refusal = made(BLUEPRINT).not_configured()

@@ -8,12 +8,13 @@ from configparser import ConfigParser
 from pathlib import Path
 
 from apiproxy.core.exchange import Exchange
-from apiproxy.policy.tools import ToolPolicy, ToolRule, inspect
+from apiproxy.policy.inspection import inspect
+from apiproxy.policy.tools import ToolPolicy, ToolRule
 from tests.kit.connect import tunnel
 from tests.kit.line import Gone
 from tests.kit.provider import Call, Provider, redirect
 from tests.kit.tls import Identity, authority
-from tests.policy.test_tools import ASKED
+from tests.policy.test_inspection import ASKED
 from tests.security.stage import WAYS, PitfallCase, Way
 
 ROOT = Path(__file__).parents[2]

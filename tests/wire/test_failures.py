@@ -4,10 +4,11 @@ import ssl
 from errno import ECONNREFUSED, EMFILE, ENFILE, ENOENT
 
 from twisted.internet import defer, error
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.errors import EgressDenied, Overloaded, ProxyError
-from apiproxy.wire.failures import translate_dial, translate_tls
+from apiproxy.wire.failures import ours, translate_dial, translate_tls
 
 
 def verification(message: str) -> ssl.SSLCertVerificationError:
@@ -109,3 +110,21 @@ class TlsHandshakeTests(SynchronousTestCase):
         assert isinstance(found, ProxyError)
         self.assertIn("egress proxy's certificate", found.message)
         self.assertIn("(certificate has expired)", found.message)
+
+
+class OursTests(SynchronousTestCase):
+    """What a story of our own has failed with."""
+
+    def test_an_error_of_the_tree_and_a_bug(self) -> None:
+        """Only the bug is complained of."""
+        complaints: list[tuple[str, BaseException]] = []
+
+        def complain(sentence: str, error: BaseException) -> None:
+            complaints.append((sentence, error))
+
+        refusal, bug = ProxyError(), ZeroDivisionError()
+        self.assertIs(ours(Failure(refusal), complain, "a pity"), refusal)
+        self.assertEqual(complaints, [])
+        found = ours(Failure(bug), complain, "a pity")
+        self.assertEqual(found.code, "internal_error")
+        self.assertEqual(complaints, [("a pity", bug)])

@@ -1,6 +1,6 @@
 """From a request to an exchange under way."""
 
-from twisted.web.proxy import ReverseProxyResource
+import re
 
 from apiproxy.core.errors import NotConfigured, Overloaded, ProxyError
 from apiproxy.core.exchange import Exchange
@@ -29,6 +29,9 @@ class RequestTests(BenchCase):
 
     def test_it_is_a_reverse_proxy_resource(self) -> None:
         """For one host, and the end of the path."""
+        # Not at the top: its first import warns, and ours is the one that expects it.
+        from twisted.web.proxy import ReverseProxyResource
+
         resource = self.bench().site.resource
         assert isinstance(resource, ProviderResource)
         self.assertIsInstance(resource, ReverseProxyResource)
@@ -91,6 +94,20 @@ class RequestTests(BenchCase):
             self.assert_error(agent, 400, "bad_target")
             self.assertEqual(bench.endpoint.lines, [])
             self.assertEqual((bench.refusals, bench.told), (["bad_target"], []))
+
+    def test_a_slash_too_many_where_the_provider_knows_of_it(self) -> None:
+        """It is dropped, and guards see what goes upstream; elsewhere it is refused."""
+        guard = Recorder()
+        provider = a_provider(doubled=re.compile(rb"//ws/a"))
+        bench = self.bench(guards=[guard], provider=provider)
+        bench.agent().send(get("//ws/a?b=c"))
+        (ask,) = guard.asks
+        self.assertEqual((ask.target, ask.path), (b"/ws/a?b=c", b"/ws/a"))
+        self.assertIn(b"GET /ws/a?b=c HTTP/1.1\r\n", bench.line().received)
+        agent = bench.agent()
+        agent.send(get("//ws/b"))
+        self.assert_error(agent, 400, "bad_target")
+        self.assertEqual(len(guard.asks), 1)
 
     def test_methods_that_are_never_carried(self) -> None:
         """405; the connection is kept."""

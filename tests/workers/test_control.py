@@ -20,6 +20,7 @@ from apiproxy.telemetry.report import Report
 from apiproxy.workers import control
 from apiproxy.workers.control import FrontControl
 from apiproxy.workers.messages import Message, NewCap, Show, Stop
+from apiproxy.workers.office import Crew
 from apiproxy.workers.questions import Questions
 from apiproxy.workers.shares import Shares
 from tests.kit.workers import FakeReactor
@@ -72,19 +73,16 @@ class FrontControlTests(SynchronousTestCase):
         self.shares = Shares.make(2, size)
         self.addCleanup(self.shares.close)
         reactor: Any = self.reactor
-        made = FrontControl(
-            self.path,
-            lambda: chosen,
-            place,
-            lambda: self.members,
-            self.questions,
-            self.shares,
-            lambda: succeed(Report(version="1", uptime=0.0)),
-            reactor,
-            LineLog(lambda line: None, level="error", now=float),
+        crew = Crew(
+            settings=lambda: chosen,
+            members=lambda: self.members,
+            shares=self.shares,
+            whole=lambda: succeed(Report(version="1", uptime=0.0)),
             drain=self.drain,
             reread=lambda: ["nonsense"],
         )
+        log = LineLog(lambda line: None, level="error", now=float)
+        made = FrontControl(self.path, crew, place, self.questions, reactor, log)
         made.open()
         return made
 

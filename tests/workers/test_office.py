@@ -18,7 +18,7 @@ from apiproxy.policy.ledger import LedgerUnavailable
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.workers import control, folder, messages
-from apiproxy.workers.office import Office
+from apiproxy.workers.office import Crew, Office
 from apiproxy.workers.shares import Shares
 from tests.kit.workers import FakeReactor
 from tests.test_service import settings
@@ -63,16 +63,16 @@ class OfficeTests(SynchronousTestCase):
         reactor: Any = FakeReactor()
         shares = Shares.make(2)
         self.addCleanup(shares.close)
-        return Office(
-            lambda: chosen,
-            list,
-            shares,
-            lambda: succeed(Report(version="1", uptime=0.0)),
-            reactor,
-            LineLog(lambda line: None, level="error", now=float),
+        crew = Crew(
+            settings=lambda: chosen,
+            members=list,
+            shares=shares,
+            whole=lambda: succeed(Report(version="1", uptime=0.0)),
             drain=lambda: None,
             reread=list,
         )
+        log = LineLog(lambda line: None, level="error", now=float)
+        return Office(crew, reactor, log)
 
     def closed(self, office: Office) -> None:
         self.successResultOf(Deferred.fromCoroutine(office.close()))
@@ -132,7 +132,7 @@ class OfficeTests(SynchronousTestCase):
         """They come to whoever has asked."""
         office = self.office(settings(APIPROXY_CONTROL_SOCKET="/run/c"))
         office.open()
-        questions = self.control.made[4]
+        questions = self.control.made[3]
 
         class Member:
             number = 1

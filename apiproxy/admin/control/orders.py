@@ -13,10 +13,11 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from apiproxy.core.stopping import StopOrder, What
+from apiproxy.policy.rules import CREDIT
 
 UNITS = {
     "effective_tokens": ("tokens", 1_000),
-    "ai_credits": ("money", 10_000_000),
+    "ai_credits": ("money", CREDIT),
     "dollars": ("money", 1_000_000_000),
     "runs": ("runs", 1),
     "cache_misses": ("misses", 1),

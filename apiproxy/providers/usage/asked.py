@@ -23,6 +23,14 @@ from apiproxy.providers.demand import (
 )
 from apiproxy.providers.usage.shapes import read_event
 
+_CONTENT = ("clientContent", "client_content")
+_TOOLS = ("toolResponse", "tool_response")
+_COMPLETE = ("turnComplete", "turn_complete")
+
+LIVE = frozenset(("setup", "realtimeInput", "realtime_input", *_CONTENT, *_TOOLS))
+"""What a message of Gemini Live has at its top: Google takes both spellings of a name, and
+its SDK for Python uses both."""
+
 _MASKS = 7
 _TIMES = int.from_bytes(b"\1\0\0\0" * _MASKS, "little")
 """Times a mask: that mask, over and over."""
@@ -101,10 +109,10 @@ def asks_live(raws: Raws) -> bool:
     Raises:
         Unreadable: the turn in it is none.
     """
-    if "clientContent" not in raws:
-        return "toolResponse" in raws
-    turn = read_raws(bytes(raws["clientContent"]))
-    return bytes(turn.get("turnComplete", b"")).strip() == b"true"
+    turns = [read_raws(bytes(raws[key])) for key in _CONTENT if key in raws]
+    ends = [turn[key] for turn in turns for key in _COMPLETE if key in turn]
+    complete = any(bytes(end).strip() == b"true" for end in ends)
+    return complete or any(key in raws for key in _TOOLS)
 
 
 def session_model(payload: bytes) -> str:

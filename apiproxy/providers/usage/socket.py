@@ -17,6 +17,7 @@ from msgspec import Struct, structs
 from apiproxy.core.usage import Demand, Record
 from apiproxy.providers.demand import Raws, Unreadable, prompt_bytes, read_raws
 from apiproxy.providers.usage.asked import (
+    LIVE,
     asks_live,
     response_demand,
     session_model,
@@ -34,7 +35,6 @@ TOO_MANY = "too_many_open"
 
 _SAMPLES = 2
 
-_LIVE_SIGNS = (b'"setup"', b'"clientContent"', b'"realtimeInput"', b'"toolResponse"')
 _ADDS = frozenset({"conversation.item.create", "session.update"})
 _TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 
@@ -137,7 +137,7 @@ class SocketCopy:
             kind = word(raws, "type")
             if kind == "response.create":
                 return self._ask_response(payload, raws)
-            if kind is None and any(sign in payload for sign in _LIVE_SIGNS):
+            if kind is None and not LIVE.isdisjoint(raws):
                 return self._ask_live(payload, raws)
             if kind in _ADDS:
                 self._input += prompt_bytes(payload)

@@ -119,10 +119,11 @@ def _live_events(message: Json, model: Model) -> list[Json]:
         return [{"setupComplete": {}}]
     if "clientContent" not in message and "client_content" not in message:
         raise NotUnderstood(f"a message of Live with {sorted(message)}")
+    words = model.speak(Asked("gemini", "live", [], transport="websocket"))
     return [
         *(
             {"serverContent": {"modelTurn": {"parts": [{"text": word}]}}}
-            for word in model.words
+            for word in words
         ),
         {"serverContent": {"turnComplete": True}, "usageMetadata": USAGE},
     ]

@@ -120,11 +120,16 @@ class Model:
         """What tools have answered, as far as it was told in its last turn with any."""
         return next((each.results for each in self.asked[::-1] if each.results), [])
 
+    def speak(self, asked: Asked) -> Sequence[str]:
+        """What it says where it is offered no tools."""
+        self.asked.append(asked)
+        return self.words
+
     def answer(self, asked: Asked) -> Use | Sequence[str]:
         """What it says to this: a call, or pieces of text."""
-        self.asked.append(asked)
+        words = self.speak(asked)
         if not asked.prompted or not asked.tools:
-            return self.words
+            return words
         for tool, argument in SHELLS.items():
             if tool in asked.tools:
                 return Use(tool, self._arguments(asked.tools[tool], argument))

@@ -340,6 +340,7 @@ def _realtime_events(asked: Json, model: Model) -> list[Json]:
         ]
     if kind != "response.create":
         raise NotUnderstood(f"a message of type {kind!r}")
+    words = model.speak(Asked("openai", "realtime", [], transport="websocket"))
     where = {"response_id": "resp_1", "item_id": "item_2"}
     where |= {"output_index": 0, "content_index": 0}  # type: ignore[dict-item]
     kinds = "response.output_text"
@@ -347,7 +348,7 @@ def _realtime_events(asked: Json, model: Model) -> list[Json]:
     done = {**base, "status": "completed", "usage": USAGE}
     return [
         {"kind": "response.created", "response": {**base, "status": "in_progress"}},
-        *({"kind": f"{kinds}.delta", "delta": word, **where} for word in model.words),
+        *({"kind": f"{kinds}.delta", "delta": word, **where} for word in words),
         {"kind": f"{kinds}.done", "text": model.text, **where},
         {"kind": "response.done", "response": done},
     ]

@@ -1,6 +1,6 @@
-// The @anthropic-ai/sdk for Node. Arguments: a turn, the base URL, the key.
+// The @anthropic-ai/sdk for Node. Arguments: turns, the base URL, the key; the last two may be in the environment.
 const { Anthropic, toFile } = require("@anthropic-ai/sdk");
-const { between, raised, run } = require("./turns.cjs");
+const { between, once, raised, run } = require("./turns.cjs");
 
 const ASKED = { model: "mock-1", max_tokens: 64, messages: [{ role: "user", content: "Good morning" }] };
 
@@ -31,7 +31,8 @@ const turns = {
     const got = await files.upload({ file });
     return [got.filename, got.size_bytes];
   },
-  failing: (client) => raised(() => turns.messages(client)),
+  spent_messages: (client) => once(() => turns.messages(client)),
+  spent_stream: (client) => once(() => turns.stream(client)),
   cut: (client) => raised(() => turns.stream(client)),
   async twice(client) {
     const first = await turns.messages(client);

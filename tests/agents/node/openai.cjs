@@ -1,10 +1,10 @@
-// The openai SDK for Node. Arguments: a turn, the base URL, the key.
+// The openai SDK for Node. Arguments: turns, the base URL, the key; the last two may be in the environment.
 const https = require("https");
 const net = require("net");
 const { OpenAI } = require("openai");
 const { ResponsesWS } = require("openai/resources/responses/ws");
 const { OpenAIRealtimeWS } = require("openai/realtime/ws");
-const { between, raised, run } = require("./turns.cjs");
+const { between, once, raised, run } = require("./turns.cjs");
 
 // The SDK makes every base URL of Realtime one of wss, also that of a sidecar: dial without TLS.
 class Plainly extends https.Agent {
@@ -15,6 +15,23 @@ class Plainly extends https.Agent {
 
 const MESSAGES = [{ role: "user", content: "Good morning" }];
 const INPUT = "Good morning";
+const ASKED = { type: "response.create", model: "mock-1", input: MESSAGES };
+
+const realtime = (client) => new OpenAIRealtimeWS({ model: "mock-1", options: { agent: new Plainly() } }, client);
+
+// Ask on a WebSocket, and ask again when that was answered: the answer, and what is raised then.
+function twice(socket, asked, begins, ends) {
+  return new Promise((resolve) => {
+    let [told, left] = ["", 2];
+    const ask = () => (left-- ? socket.send(asked) : resolve([told, null]));
+    socket.on("error", (error) => resolve([told, { kind: error.constructor.name, message: error.message }]));
+    socket.on("event", (event) => {
+      if (event.type.endsWith("output_text.delta")) told += event.delta;
+      if (event.type === begins || event.type === ends) ask();
+    });
+    if (!begins) ask();
+  });
+}
 
 const turns = {
   async chat(client) {
@@ -44,7 +61,7 @@ const turns = {
     return new Promise((resolve, reject) => {
       const texts = [];
       const socket = new ResponsesWS(client);
-      const ask = () => socket.send({ type: "response.create", model: "mock-1", input: MESSAGES });
+      const ask = () => socket.send(ASKED);
       socket.on("error", reject);
       socket.on("event", (event) => {
         if (event.type !== "response.completed") return;
@@ -59,8 +76,7 @@ const turns = {
   realtime(client) {
     return new Promise((resolve, reject) => {
       let text = "";
-      const options = { agent: new Plainly() };
-      const socket = new OpenAIRealtimeWS({ model: "mock-1", options }, client);
+      const socket = realtime(client);
       socket.on("error", reject);
       socket.on("session.created", () => socket.send({ type: "response.create" }));
       socket.on("response.output_text.delta", (event) => (text += event.delta));
@@ -70,7 +86,10 @@ const turns = {
       });
     });
   },
-  failing: (client) => raised(() => turns.responses(client)),
+  spent_chat: (client) => once(() => turns.chat(client)),
+  spent_responses_stream: (client) => once(() => turns.responses_stream(client)),
+  spent_connect: (client) => twice(new ResponsesWS(client), ASKED, null, "response.completed"),
+  spent_realtime: (client) => twice(realtime(client), { type: "response.create" }, "session.created", "response.done"),
   cut: (client) => raised(() => turns.chat_stream(client)),
   async twice(client) {
     const first = await turns.responses(client);

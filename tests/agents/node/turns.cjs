@@ -18,11 +18,14 @@ async function raised(action) {
   }
 }
 
+// An action, and what is raised when it is done once more.
+const once = async (action) => [await action(), await raised(action)];
+
 async function run(turns, make) {
   const [names, url, key] = process.argv.slice(2);
-  const client = make(url, key);
+  const client = make(url, key); // undefined, if the environment has both
   for (const name of names.split(",")) console.log(JSON.stringify(await turns[name](client)));
   process.exit(0); // sockets of a client may stay open
 }
 
-module.exports = { between, raised, run };
+module.exports = { between, once, raised, run };

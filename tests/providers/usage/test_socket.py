@@ -403,6 +403,24 @@ class LiveTests(SynchronousTestCase):
         socket.tell(toolCall={"functionCalls": []})
         self.assertEqual(len(socket.copy.running), 1)
 
+    def test_both_spellings_of_google_s_names(self) -> None:
+        """Its SDK for Python asks with underscores; and any name may be written in escapes."""
+        socket = self.setup()
+        for message, inference in (
+            (b'{"client_content":{"turns":[],"turnComplete":true}}', True),
+            (b'{"client_content":{"turns":[],"turn_complete":true}}', True),
+            (b'{"clientContent":{"turn_complete": true }}', True),
+            (b'{"client\\u0043ontent":{"turnComplete":true}}', True),
+            (b'{"client_content":{"turns":[]}}', False),
+            (b'{"tool_response":{"functionResponses":[]}}', True),
+            (b'{"clientContent":{},"client_content":{"turnComplete":true}}', True),
+            (b'{"clientContent":{},"toolResponse":{}}', True),
+            (b'{"realtime_input":{"audio":{"data":"AAAA"}}}', False),
+        ):
+            demand = socket.copy.asked(message)
+            self.assertEqual(demand.inference, inference, message)
+            self.assertEqual(demand.model, "models/live-1", message)
+
 
 class AskedTests(SynchronousTestCase):
     """What asked for a response is known from the very demand."""

@@ -1,0 +1,99 @@
+"""What an agent has said on a WebSocket and nobody has judged yet, in whole messages.
+
+It is taken out of the stream as it came, so that it can go on as it came. How much may wait is
+bounded twice: on one socket, beyond which its agent is read no more, and on all sockets
+together, beyond which this one has to end.
+"""
+
+from collections import deque
+from typing import Protocol
+
+from apiproxy.core.messages import Message, MessageReader
+from apiproxy.wire.pool import ReplayBudget
+
+_MOST = 64 * 1024
+"""Bytes of messages that wait to be judged before the agent is read no more."""
+
+
+class Agent(Protocol):
+    """The agent's side of a bridge."""
+
+    def hold(self) -> None:
+        """Read no more of the agent for now."""
+
+    def release(self) -> None:
+        """Read on."""
+
+
+class Waiting:
+    """Messages in the order in which they came, and the beginning of the next one.
+
+    Attributes:
+        queue: each message as it came, and what it says; with None what is no message.
+    """
+
+    def __init__(
+        self, reader: MessageReader, memory: ReplayBudget, agent: Agent
+    ) -> None:
+        """Nothing waits.
+
+        Args:
+            reader: reads what the agent says.
+            memory: for all sockets together.
+            agent: is held while too much waits.
+        """
+        self.queue: deque[tuple[bytes, Message | None]] = deque()
+        self._reader = reader
+        self._memory = memory
+        self._agent = agent
+        self._begun = bytearray()
+        self._whole = 0
+        self._taken = 0
+        self._stopped = False
+
+    def keep(self, data: bytes) -> None:
+        """Put what is whole into the queue, and keep the rest."""
+        before, start = len(self._begun), 0
+        messages = self._reader.feed(data)
+        self._begun += data
+        for message in messages:
+            end = before + message.end
+            self.queue.append((bytes(self._begun[start:end]), message))
+            start = end
+        clear = before + self._reader.clear
+        if clear > start:  # what is no message, and broken: upstream may say so
+            self.queue.append((bytes(self._begun[start:clear]), None))
+            start = clear
+        self._whole += start
+        del self._begun[:start]
+
+    def next(self) -> tuple[bytes, Message | None]:
+        """Take the first one out of the queue."""
+        first = self.queue.popleft()
+        self._whole -= len(first[0])
+        return first
+
+    def weigh(self) -> bool:
+        """Hold the agent, or release it; False if there is no memory for what waits."""
+        more = len(self._begun) + self._whole - self._taken
+        if more > 0 and not self._memory.take(more):
+            return False
+        if more < 0:
+            self._memory.give(-more)
+        self._taken += more
+        if (self._whole > _MOST) != self._stopped:
+            self._stopped = not self._stopped
+            (self._agent.hold if self._stopped else self._agent.release)()
+        return True
+
+    def drop(self) -> None:
+        """Forget it all; the agent is about to leave."""
+        self.queue.clear()
+        self._whole = 0
+        self._begun.clear()
+
+    def end(self) -> None:
+        """Give back all memory; the socket is closed."""
+        self.drop()
+        self._memory.give(self._taken)
+        self._taken = 0

@@ -1,0 +1,80 @@
+"""What waits on a WebSocket to be judged."""
+
+from hypothesis import given, strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from apiproxy.core.messages import MessageReader
+from apiproxy.wire.pool import ReplayBudget
+from apiproxy.wire.waiting import Waiting
+from tests.kit.frames import TEXT, frame
+from tests.kit.hypothesis_profile import STEADY
+
+MASK = b"mask"
+
+
+class WaitingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.told: list[str] = []
+
+    def hold(self) -> None:
+        self.told.append("hold")
+
+    def release(self) -> None:
+        self.told.append("release")
+
+    def waiting(self, memory: ReplayBudget | None = None) -> Waiting:
+        reader = MessageReader(None, 1 << 20)
+        return Waiting(reader, memory or ReplayBudget(1 << 20), self)
+
+    @STEADY
+    @given(st.lists(st.binary(max_size=200), max_size=8), st.integers(1, 100))
+    def test_messages_come_out_as_they_came_in(
+        self, payloads: list[bytes], size: int
+    ) -> None:
+        """Whole, in order, to the letter, however they were cut."""
+        memory = ReplayBudget(10_000)
+        waiting = self.waiting(memory)
+        frames = [frame(TEXT, payload, mask=MASK) for payload in payloads]
+        data = b"".join(frames)
+        for at in range(0, len(data), size):
+            waiting.keep(data[at : at + size])
+            self.assertTrue(waiting.weigh())
+        self.assertEqual(memory.left, 10_000 - len(data))
+        found = [waiting.next() for _ in range(len(waiting.queue))]
+        self.assertEqual([raw for raw, _ in found], frames)
+        said = [None if message is None else message.payload for _, message in found]
+        self.assertEqual(said, payloads)
+        waiting.weigh()
+        self.assertEqual(memory.left, 10_000)
+
+    def test_the_agent_is_held(self) -> None:
+        """While more waits than may; not for a message that has only begun."""
+        waiting = self.waiting()
+        large = frame(TEXT, b"x" * 70_000, mask=MASK)
+        waiting.keep(large[:-1])
+        waiting.weigh()
+        self.assertEqual(self.told, [])
+        waiting.keep(large[-1:])
+        waiting.weigh()
+        waiting.weigh()
+        self.assertEqual(self.told, ["hold"])
+        waiting.next()
+        waiting.weigh()
+        self.assertEqual(self.told, ["hold", "release"])
+
+    def test_memory_has_an_end(self) -> None:
+        """What cannot be held is told; at the end all that was taken is given back."""
+        memory = ReplayBudget(100)
+        waiting = self.waiting(memory)
+        waiting.keep(frame(TEXT, b"x" * 60, mask=MASK))
+        self.assertTrue(waiting.weigh())
+        waiting.keep(frame(TEXT, b"x" * 60, mask=MASK))
+        self.assertFalse(waiting.weigh())
+        waiting.drop()
+        self.assertEqual(len(waiting.queue), 0)
+        self.assertTrue(waiting.weigh())
+        self.assertEqual(memory.left, 100)
+        waiting.keep(frame(TEXT, b"x" * 60, mask=MASK))
+        waiting.weigh()
+        waiting.end()
+        self.assertEqual(memory.left, 100)
