@@ -75,7 +75,8 @@ class Editor:
             used: of the budget, from 0 to 1 and above.
 
         Raises:
-            BodyUnreadable: usage must be asked for, and the body is nested too deep.
+            BodyUnreadable: usage must be asked for, and the body is nested too deep or has
+                too many values.
         """
         if self._asks_usage and stream and shape == "chat":
             body = _with_usage(body)
@@ -112,6 +113,8 @@ def _warned(shape: Shape, body: bytes, text: str) -> bytes | None:
 
 def _with_usage(body: bytes) -> bytes:
     """With ``stream_options.include_usage``, whatever the agent has said of it."""
+    if is_heavy(body):  # a step for each bracket, and others wait meanwhile
+        raise _unreadable("too_many_values")
     options, wish = ("stream_options",), ("stream_options", "include_usage")
     try:
         said = find(body, wish)

@@ -88,7 +88,8 @@ _ADDRESSES = {
 
 _WORDS = sorted({*(word for word, _ in _TYPES), *_SWITCHES, *_ADDRESSES, "url", "uri"})
 _SUSPECT = re.compile(
-    r'"\s*(?:'
+    r'"\s*+'  # never one space less: none of the words begins with one
+    + f"(?=[{''.join(sorted({word[0] for word in _WORDS}))}])(?:"  # a quick no for most
     + "|".join("[_\\- ]*".join(word) for word in _WORDS)
     + r")|\\u(?:00[2-7]|017f|212a)",  # letters that are written as escapes
     re.IGNORECASE,

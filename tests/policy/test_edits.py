@@ -74,6 +74,13 @@ class UsageTests(SynchronousTestCase):
         for body in (b"", b"[]", b'{"a":', b"\xff"):
             self.assertRaises(BodyUnreadable, self.wished, body)
 
+    def test_a_million_values(self) -> None:
+        """Looking for the place among them would keep everybody waiting for seconds."""
+        many = b'{"model":"m","stream":true,"x":[' + b"[]," * 1_000_000 + b"0]}"
+        with self.assertRaises(BodyUnreadable) as raised:
+            self.wished(many)
+        self.assertIn("too_many_values", str(raised.exception))
+
     def test_what_need_not_be_asked(self) -> None:
         """No budget, another dialect, no stream: it passes, however it is packed."""
         stream = Demand(True, stream=True)
