@@ -21,10 +21,8 @@ from apiproxy.accounts import Accounts
 from apiproxy.admin.answer import Later
 from apiproxy.admin.spending import Maxima, spending
 from apiproxy.config import Settings
-from apiproxy.core.errors import PolicyRefusal, ProxyError, RateLimited
-from apiproxy.core.exchange import Complain, Exchange
+from apiproxy.core.exchange import Complain
 from apiproxy.core.ids import fresh_ids
-from apiproxy.core.metered import Metered
 from apiproxy.core.values import Secret
 from apiproxy.ledger.caps import Caps
 from apiproxy.ledger.memory import MemoryLedger
@@ -32,18 +30,17 @@ from apiproxy.ledger.open import Nowhere, Place, Threads, open_ledger
 from apiproxy.ledger.rules import Store
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.edits import Editor
-from apiproxy.policy.inspection import ToolUse
 from apiproxy.policy.ledger import NOT_METERED, LedgerUnavailable, Standing
 from apiproxy.policy.prices import CATALOGUE, Prices
-from apiproxy.policy.rate import SHORT, Figures, RateLimits
-from apiproxy.policy.rules import CREDIT, Rules
+from apiproxy.policy.rate import Figures, RateLimits
+from apiproxy.policy.rules import Rules
 from apiproxy.policy.steering import Warnings
 from apiproxy.policy.tools import ToolPolicy
 from apiproxy.telemetry.background import Background
+from apiproxy.telemetry.chronicle import Chronicle
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.journal import Journal
 from apiproxy.telemetry.lines import LineLog
-from apiproxy.telemetry.usage_lines import UsageLines
 from apiproxy.telemetry.usage_log import FILE_NAME, UsageLog
 from apiproxy.wire.metering import Metering
 from apiproxy.wire.places import PlaceQueue, part_of
@@ -108,10 +105,7 @@ class Bookkeeping:
         self._reactor = reactor
         self._ways = ways
         self._log = log
-        self._counters = counters
-        self._lines = UsageLines(log)
         self._seconds = seconds
-        self._complain = complain
         self._common = common
         # Those that are listened for; a reload may know others, or another order.
         self._providers = [provider.name for provider in settings.providers]
@@ -119,7 +113,7 @@ class Bookkeeping:
         self._figures = [0] * size if common.figures is None else common.figures
         self._new_id = fresh_ids(os.urandom)
         self._store: Store = MemoryLedger(time)
-        self._usage_log: UsageLog | None = None
+        self._chronicle = Chronicle(log, counters, complain)
         self._thread = Background(reactor, "usage log")
         admission = self._admission(settings.rules)
         self.accounts = Accounts(
@@ -129,14 +123,14 @@ class Bookkeeping:
             clock=reactor,
             now=time,
             seconds=seconds,
-            tell=self._metered,
-            tell_refusal=self._refused,
+            tell=self._chronicle.metered,
+            tell_refusal=self._chronicle.refused,
             complain=complain,
         )
         self._caps = Caps(self.standings, self._caps_matter, self._capped, reactor)
         self._places = self._place_queue(settings)
         self._warnings = Warnings(settings.rules.steering, seconds(), seconds)
-        self.tools = ToolPolicy(settings.access.tools, self._tool_used)
+        self.tools = ToolPolicy(settings.access.tools, self._chronicle.tool_used)
         self.metering = self._metering(settings, admission)
 
     # Rules.
@@ -187,59 +181,17 @@ class Bookkeeping:
         admission = self._admission(settings.rules)
         self.accounts.use(admission, settings.run_id)
         self._places = self._place_queue(settings)
-        self.tools = ToolPolicy(settings.access.tools, self._tool_used)
+        self.tools = ToolPolicy(settings.access.tools, self._chronicle.tool_used)
         self.metering = self._metering(settings, admission)
         self._caps.look()
         self.redact(settings.secrets)
-        if self._usage_log is not None:
-            self._usage_log.reopen()
+        if self._chronicle.usage_log is not None:
+            self._chronicle.usage_log.reopen()
 
     def redact(self, secrets: Iterable[Secret]) -> None:
         """Look for these values in every line of the usage log."""
-        if self._usage_log is not None:
-            self._usage_log.redact(secrets)
-
-    def _tool_used(self, exchange: Exchange, use: ToolUse) -> None:
-        """A request asks for a hosted tool, which policy lets pass and wants to be known."""
-        self._log.log(
-            "info",
-            "hosted_tool",
-            request_id=exchange.id,
-            provider=exchange.provider,
-            kind=use.kind,
-            host=use.host or None,
-        )
-
-    def _metered(self, metered: Metered) -> None:
-        """A response is over, and some milliseconds have passed."""
-        try:
-            self._counters.metered(metered)
-            if metered.transport != "http":
-                self._lines.metered(metered)
-            if self._usage_log is not None:
-                self._usage_log.metered(metered)
-        except Exception as error:  # telemetry fails open
-            self._complain("a response could not be reported", error)
-
-    def _refused(self, exchange: Exchange, error: ProxyError) -> None:
-        """Count and log it, with its figures."""
-        if isinstance(error, RateLimited):
-            self._limited(exchange, error)
-        elif isinstance(error, PolicyRefusal):
-            self._counters.refused(exchange.provider, error.code)
-            self._refusal_line(exchange, error.code, error.details)
-
-    def _limited(self, exchange: Exchange, error: RateLimited) -> None:
-        figures = dict(error.details)
-        kind = SHORT[str(figures.pop("window"))]
-        self._counters.rate_limited(exchange.provider, kind)
-        self._refusal_line(exchange, error.code, {**figures, "limit_type": kind})
-
-    def _refusal_line(
-        self, exchange: Exchange, event: str, figures: Mapping[str, object]
-    ) -> None:
-        told = {"request_id": exchange.id, **figures, "provider": exchange.provider}
-        self._log.log("warning", event, **told)
+        if self._chronicle.usage_log is not None:
+            self._chronicle.usage_log.redact(secrets)
 
     # Its life.
 
@@ -261,21 +213,25 @@ class Bookkeeping:
         self.accounts.ledger = self._store
         self._caps.start()
         if settings.usage_log_dir is not None:
-            journal = Journal(
-                Path(settings.usage_log_dir) / FILE_NAME,
-                most=settings.usage_log_bytes,
-                keep=settings.usage_log_files,
-            )
-            self._usage_log = UsageLog(
-                journal,
-                self._thread.run,
-                self._reactor,
-                self._log,
-                version=__version__,
-                now=time,
-            )
-            self.redact(settings.secrets)
-            self._usage_log.open()
+            self._open_usage_log(settings, Path(settings.usage_log_dir))
+
+    def _open_usage_log(self, settings: Settings, folder: Path) -> None:
+        journal = Journal(
+            folder / FILE_NAME,
+            most=settings.usage_log_bytes,
+            keep=settings.usage_log_files,
+        )
+        usage_log = UsageLog(
+            journal,
+            self._thread.run,
+            self._reactor,
+            self._log,
+            version=__version__,
+            now=time,
+        )
+        usage_log.redact(settings.secrets)
+        usage_log.open()
+        self._chronicle.usage_log = usage_log
 
     def flush(self) -> None:
         """Tell and write down what is only noted so far."""
@@ -285,8 +241,8 @@ class Bookkeeping:
         """Write down what is left, and let go."""
         self._caps.stop()
         self.accounts.close()
-        if self._usage_log is not None:
-            await self._usage_log.close()
+        if self._chronicle.usage_log is not None:
+            await self._chronicle.usage_log.close()
         self._thread.end()
         await self._store.close()
 
@@ -339,25 +295,12 @@ class Bookkeeping:
     def spending(self, standings: list[Standing]) -> Mapping[str, object]:
         """The sections of ``/reflect`` about budgets."""
         run = self._settings.run_id
-        maxima = maxima_of(self._settings.rules)
+        maxima = Maxima.of(self._settings.rules)
         return spending(standings, maxima, run=run, now=time())
 
     def rate_limits(self) -> Mapping[str, object]:
         """The section of ``/health`` about rates."""
         return {} if self.metering is None else self.metering.rates.state()
-
-
-def maxima_of(rules: Rules) -> Maxima:
-    """What is configured and in force, in the units in which it is shown."""
-    budgets = rules.budgets
-    money, tokens = rules.cap("run:", "money"), budgets.tokens
-    return Maxima(
-        ai_credits=None if money is None else money / CREDIT,
-        effective_tokens=None if tokens is None else tokens / 1000,
-        runs=budgets.runs,
-        cache_misses=budgets.misses,
-        permission_denied=budgets.denied,
-    )
 
 
 _UNKNOWN: Mapping[str, object] = {"ledger": {"available": False}}

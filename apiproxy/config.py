@@ -69,6 +69,7 @@ class Settings:
         lean_imports: whether packages that serving does not need are left out.
         lean_io: whether sockets are written to and served without Twisted's detours.
         grace: seconds that live exchanges get at shutdown.
+        watch: seconds between two looks at files that hold keys; 0: nobody looks.
         websockets: whether WebSockets are carried.
         workers: processes that serve.
         usage_log_dir: directory of the usage log; None for no log.
@@ -101,6 +102,7 @@ class Settings:
     lean_imports: bool = True
     lean_io: bool = True
     grace: float = 20.0
+    watch: float = 5.0
     websockets: bool = True
     workers: int = 1
     usage_log_dir: str | None = None
@@ -215,7 +217,11 @@ def read_settings(path: str | None, environ: Mapping[str, str]) -> Settings:
 
 
 def collect(
-    path: str | None, environ: Mapping[str, str], earlier: Origin | None = None
+    path: str | None,
+    environ: Mapping[str, str],
+    earlier: Origin | None = None,
+    *,
+    keep_toml: bool = False,
 ) -> tuple[Settings, Origin]:
     """Settings from the environment and the configuration file, and what they are made of.
 
@@ -224,6 +230,7 @@ def collect(
         environ: the environment.
         earlier: what the settings were made of before. What stood behind a descriptor can
             be read once only, and is taken from there.
+        keep_toml: whether the configuration file, too, is taken from there.
 
     Raises:
         ConfigurationError: with every problem there is.
@@ -231,14 +238,21 @@ def collect(
     environ = dict(environ)
     path = path or environ.get("APIPROXY_CONFIG")
     environ.pop("APIPROXY_CONFIG", None)  # it says where settings are, and is none
-    try:
-        toml = Path(path).read_bytes() if path else None
-    except OSError as error:
-        problem = f"--config: {path} cannot be read: {error.strerror}"
-        raise ConfigurationError([problem]) from error
+    if keep_toml and earlier is not None:
+        toml = earlier.toml
+    else:
+        toml = None if path is None else _read_toml(path)
     origin = Origin.of(environ, toml)
     read = origin.noting(lambda name: read_once(name, earlier))
     return Settings.read(environ, toml, read, fresh_ids(os.urandom)), origin
+
+
+def _read_toml(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        problem = f"--config: {path} cannot be read: {error.strerror}"
+        raise ConfigurationError([problem]) from error
 
 
 def remake(origin: Origin) -> Settings:

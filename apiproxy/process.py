@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import ILogObserver
 
 from apiproxy.config import ConfigurationError, Settings
@@ -56,6 +57,8 @@ class Process(Service):
         sink: StdoutSink,
         observer: ILogObserver,
         reread: Callable[[], Settings],
+        reread_changed: Callable[[], Settings | None] = lambda: None,
+        watch: float = 0.0,
         worker: bool = False,
         exit_unusable: int = EXIT_CONFIGURATION,
     ) -> None:
@@ -68,6 +71,9 @@ class Process(Service):
             sink: where the log ends.
             observer: takes what Twisted logs.
             reread: gives the settings as they are now; may raise ConfigurationError.
+            reread_changed: gives them if a file with a key has changed, else None; may raise
+                ConfigurationError.
+            watch: seconds between two calls of it; 0: it is never called.
             worker: whether this is one of several, which heeds only some signals.
             exit_unusable: code with which it ends if it cannot serve by the settings.
         """
@@ -76,6 +82,9 @@ class Process(Service):
         self._sink = sink
         self._observer = observer
         self._reread_settings = reread
+        self._reread_changed = reread_changed
+        self._watch_seconds = watch
+        self._next_look: IDelayedCall | None = None
         self._worker = worker
         self._exit_unusable = exit_unusable
         self._listens = False
@@ -101,6 +110,7 @@ class Process(Service):
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
         self._or_exit(self.served.startService)
+        self._watch()
 
     def _or_exit(self, begin: Callable[[], object]) -> None:
         """Begin with something, or end with a line that says why that cannot be."""
@@ -153,13 +163,38 @@ class Process(Service):
 
     def reload(self) -> list[str]:
         """Put the settings in force that are there now; what is wrong with them."""
+        return self._put_in_force(self._reread_settings)
+
+    def _put_in_force(
+        self, read: Callable[[], Settings | None], why: str = ""
+    ) -> list[str]:
         try:
-            self.served.reload(self._reread_settings())
+            settings = read()
+            if settings is not None:
+                if why:
+                    self._log.log("info", "reload", message=why)
+                self.served.reload(settings)
+                self._watch_seconds = settings.watch
+                self._watch()
         except ConfigurationError as error:
             for problem in error.problems:
                 self._log.log("error", "reload", message=problem)
             return list(error.problems)
         return []
+
+    def _watch(self) -> None:
+        """Look at files with keys when it is time for it; only one process does."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+        if self._watch_seconds and not self._worker and not self._stopping:
+            self._next_look = self._reactor.callLater(self._watch_seconds, self._look)
+
+    def _look(self) -> None:
+        self._next_look = None
+        _ = self._put_in_force(self._reread_changed, "a file with a key has changed")
+        if self._next_look is None:
+            self._watch()
 
     def give_up(self) -> None:
         """Stop in order, then exit with the code of a configuration error."""
@@ -169,6 +204,8 @@ class Process(Service):
     def stopService(self) -> Deferred[None]:
         """Stop, and write the last line."""
         super().stopService()  # type: ignore[no-untyped-call]
+        self._watch_seconds = 0.0
+        self._watch()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:

@@ -1,7 +1,7 @@
 """The process put together: listeners, what they share, and the order of its end."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 from twisted.application.service import Service
@@ -28,6 +28,7 @@ from apiproxy.core.values import Secret
 from apiproxy.herald import Herald
 from apiproxy.keycheck import KeyCheck
 from apiproxy.listening import AnyFactory, Listening, PortTaken
+from apiproxy.outside import NOTHING, Outside
 from apiproxy.policy.ledger import LedgerUnavailable
 from apiproxy.providers.base import Provider
 from apiproxy.routing import Routing
@@ -82,13 +83,9 @@ class Proxy(Service):
         reactor: Reactor,
         log: LineLog,
         *,
-        notify: Callable[[str], None] = lambda state: None,
-        dropped: Callable[[], int] = int,
+        outside: Outside = NOTHING,
         seconds: Callable[[], float] = time.monotonic,
         tick: float = _TICK_SECONDS,
-        give_up: Callable[[], None] = lambda: None,
-        end: Callable[[], None] = lambda: None,
-        reread: Callable[[], Sequence[str]] = tuple,
         common: Common = ALONE,
         census: Crowd | None = None,
         herald: Herald | None = None,
@@ -99,13 +96,9 @@ class Proxy(Service):
             settings: everything that can be set.
             reactor: provides sockets and time.
             log: where lines go.
-            notify: tells the service manager of our state (sd_notify).
-            dropped: number of log lines lost so far.
+            outside: the process that it is in.
             seconds: a clock that does not jump.
             tick: seconds within which deadlines are kept.
-            give_up: ends the process, if there is one of our own.
-            end: ends the process in order, if there is one of our own.
-            reread: has the settings read again, and tells what is wrong with them.
             common: what this process has in common with others.
             census: counts what is under way; a new one if not given.
             herald: says how the service lives; in the log if not given.
@@ -116,16 +109,13 @@ class Proxy(Service):
             now=seconds,
             version=__version__,
             upstream_lines=self._upstream_lines,
-            log_lines_dropped=dropped,
+            log_lines_dropped=outside.dropped,
         )
         self._reactor = reactor
         self._log = log
         self._herald = herald or Herald(log)
         self.listening = Listening(reactor, self._herald.listening)
-        self._notify = notify
-        self._give_up = give_up
-        self._end_process = end
-        self._reread = reread
+        self._outside = outside
         self._seconds = seconds
         ways = self._ways(settings)
         self.keycheck = self._keycheck(settings, ways)
@@ -295,7 +285,7 @@ class Proxy(Service):
         self._herald.up(self.settings)
         self._secretary.serve(self.settings)
         self._watch.start()
-        self._notify("READY=1")
+        self._outside.notify("READY=1")
         self._check_keys(self._key_rejected)
 
     def _open_control(self) -> None:
@@ -311,7 +301,7 @@ class Proxy(Service):
                 stopper=self.stopping,
                 report=self.report,
                 drain=self._end_soon,
-                reload=self._reread,
+                reload=self._outside.reread,
             ),
             self._log.log,
             self._reactor,
@@ -323,7 +313,7 @@ class Proxy(Service):
             raise PortTaken(str(error)) from error
 
     def _end_soon(self) -> None:
-        self._reactor.callLater(ANSWER_SECONDS, self._end_process)
+        self._reactor.callLater(ANSWER_SECONDS, self._outside.end)
 
     def _check_keys(self, rejected: Callable[[], None]) -> None:
         if self.settings.validate_keys != "off":
@@ -334,7 +324,7 @@ class Proxy(Service):
         """A provider does not take its key; only ``strict`` minds."""
         if self.settings.validate_keys == "strict":
             self._herald.strict()
-            self._give_up()
+            self._outside.give_up()
 
     def stopService(self) -> Deferred[None]:
         """Stop: see ``wire.drain`` for the order."""
@@ -342,7 +332,7 @@ class Proxy(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        self._notify("STOPPING=1")
+        self._outside.notify("STOPPING=1")
         self.keycheck.stop()
         self._secretary.stop()
         self._herald.draining(self.census.live)
@@ -371,11 +361,11 @@ class Proxy(Service):
         restart. One that is there no more goes on listening, and refuses. Keys are checked
         again, but one that is refused does not end a process that serves.
         """
-        self._notify("RELOADING=1")
+        self._outside.notify("RELOADING=1")
         try:
             self._put_in_force(settings)
         finally:
-            self._notify("READY=1")
+            self._outside.notify("READY=1")
 
     def _put_in_force(self, settings: Settings) -> None:
         before, kept = self.settings, settings.in_place_of(self.settings)

@@ -29,7 +29,9 @@ from apiproxy.config import (
     collect,
     remake,
 )
+from apiproxy.outside import Outside
 from apiproxy.process import EXIT_CONFIGURATION, Process, Served, notifier, say
+from apiproxy.settings.changes import Changes
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.sink import StdoutSink
 from apiproxy.telemetry.twisted_events import TwistedEvents
@@ -65,6 +67,7 @@ class Options(usage.Options):
         self._environ = dict(os.environ)
         self["unusable"] = EXIT_CONFIGURATION
         self._origin: Origin | None = None
+        self._changes = Changes()
         parent: Any = self.parent  # twistd's or twist's own options
         if self["worker"] is None:
             self["settings"] = _or_exit(self.reread, EXIT_CONFIGURATION)
@@ -85,20 +88,37 @@ class Options(usage.Options):
         self["events"] = events = TwistedEvents(log)
         parent["fileLogObserverFactory"] = lambda file: events  # for twist
 
-    def reread(self) -> Settings:
-        """The settings as files and the environment of our start have them now.
+    def reread_changed(self) -> Settings | None:
+        """The settings with what files hold that have changed; None if none has.
 
-        Variables that hold a secret leave the environment, so that nothing that we start has
-        them; workers ask for them.
+        The configuration file is not one of them: whoever edits it says when he is done.
 
         Raises:
             ConfigurationError: they make no sense any more.
         """
-        settings, origin = collect(self["config"], self._environ, self._origin)
+        if self._origin is None or not self._changes.found(self._origin):
+            return None
+        return self.reread(keep_toml=True)
+
+    def reread(self, *, keep_toml: bool = False) -> Settings:
+        """The settings as files and the environment of our start have them now.
+
+        Variables that hold a secret leave the environment, so that nothing that we start has
+        them, and nobody finds them in /proc; workers ask for them.
+
+        Args:
+            keep_toml: whether the configuration file is left as it was read before.
+
+        Raises:
+            ConfigurationError: they make no sense any more.
+        """
+        settings, origin = collect(
+            self["config"], self._environ, self._origin, keep_toml=keep_toml
+        )
         check_usable(settings)
         self._origin = origin
         for name in settings.secret_names:
-            os.environ.pop(name, None)
+            forget(name)
         open_all_files(settings)
         return settings
 
@@ -124,11 +144,7 @@ class Options(usage.Options):
             self["settings"],
             cast(Any, reactor),
             self["log"],
-            notify=notifier(os.environ.get("NOTIFY_SOCKET")),
-            dropped=self._dropped,
-            give_up=process.give_up,
-            end=process.end,
-            reread=process.reload,
+            outside=self._around(process),
         )
 
     def front(self, process: Process) -> Served:
@@ -142,11 +158,7 @@ class Options(usage.Options):
             self["log"],
             self.launch,
             lambda: cast(Origin, self._origin),
-            notify=notifier(os.environ.get("NOTIFY_SOCKET")),
-            dropped=self._dropped,
-            give_up=process.give_up,
-            end=process.end,
-            reread=process.reload,
+            outside=self._around(process),
         )
 
     def worker(self, process: Process) -> Served:
@@ -162,6 +174,15 @@ class Options(usage.Options):
             self.remade,
             process.end,
             dropped=self._dropped,
+        )
+
+    def _around(self, process: Process) -> Outside:
+        return Outside(
+            notify=notifier(os.environ.get("NOTIFY_SOCKET")),
+            dropped=self._dropped,
+            give_up=process.give_up,
+            end=process.end,
+            reread=process.reload,
         )
 
     def _dropped(self) -> int:
@@ -233,11 +254,24 @@ def open_all_files(settings: Settings) -> None:
         )
 
 
+def forget(name: str) -> None:
+    """Take a variable out of the environment, and its value out of /proc/PID/environ.
+
+    What the kernel shows there is memory of ours, which is left as it was by ``unsetenv``.
+    """
+    libc = ctypes.CDLL(None)
+    libc.getenv.restype, libc.strlen.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    value = libc.getenv(os.fsencode(name))
+    if value is not None:
+        ctypes.memset(value, 0, libc.strlen(value))
+    os.environ.pop(name, None)
+
+
 def forbid_dumping() -> None:
     """Keep other processes of this user out of our memory and /proc/PID/environ.
 
-    The variables that held keys still stand there, whatever becomes of ``os.environ``. Root
-    can read them all the same. From here on our own /proc/self/fd may be closed to us, too.
+    Root can read both all the same. From here on our own /proc/self/fd may be closed to us,
+    too.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -311,6 +345,8 @@ def makeService(options: Options) -> IService:
         sink=options["sink"],
         observer=options["events"],
         reread=options.reread,
+        reread_changed=options.reread_changed,
+        watch=options["settings"].watch,
         worker=options["worker"] is not None,
         exit_unusable=options["unusable"],
     )

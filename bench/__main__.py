@@ -1,4 +1,4 @@
-"""The commands of ``python -m bench``: run, quick, smoke, soak, table, fill, plot."""
+"""The commands of ``python -m bench``: run, quick, smoke, soak, slow, table, fill, plot."""
 
 import argparse
 import contextlib
@@ -14,7 +14,7 @@ from types import FrameType
 
 from attrs import evolve
 
-from bench import http, lives, machine, metering, soak, streams, table, workers
+from bench import http, lives, machine, metering, slow, soak, streams, table, workers
 from bench.bout import Bout
 from bench.growth import growth
 from bench.peers import CONTESTANTS, DIRECT, Contestant
@@ -63,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     steady.set_defaults(do=_soak)
     steady.add_argument("--seconds", type=float, default=3600.0)
     steady.add_argument("--out", type=Path, default=_OUT / "results" / "soak.json")
+    attacked = commands.add_parser("slow")
+    attacked.set_defaults(do=_slow)
+    attacked.add_argument("--seconds", type=float, default=30.0)
+    attacked.add_argument("--modes", default="HBRX")
+    attacked.add_argument("--out", type=Path, default=_OUT / "results" / "slow.json")
     for name, do in (("table", _table), ("fill", _fill), ("plot", _plot)):
         shown = commands.add_parser(name)
         shown.set_defaults(do=do)
@@ -187,6 +192,12 @@ def _soak(options: argparse.Namespace) -> None:
     with _rig() as rig:
         soak.soak(rig, options.seconds, options.out)
     sys.stdout.write(plot(options.out) + "\n" + f"every sample: {options.out}\n")
+
+
+def _slow(options: argparse.Namespace) -> None:
+    with _rig() as rig:
+        if not slow.slow(rig, options.seconds, options.modes, options.out):
+            raise Unavailable("the good agent was held up, or something was left open")
 
 
 def _table(options: argparse.Namespace) -> None:

@@ -13,9 +13,13 @@ http {{
     ssl_certificate {identity}; ssl_certificate_key {identity};
     ssl_session_cache shared:s:4m; ssl_protocols TLSv1.2 TLSv1.3;
     location / {{ default_type application/json; return 200 '{body}'; }}
+    location /v1/slow {{ proxy_pass https://127.0.0.1:{port}/; }}
+    location /v1/large {{ alias {folder}/large; }}
   }}
 }}
 """
+"""It answers at once; ``/v1/slow`` when the whole body has come, ``/v1/large`` with a file."""
+
 
 SQUID = """\
 http_port 127.0.0.1:{port}

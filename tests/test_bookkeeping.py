@@ -5,12 +5,9 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-from apiproxy.bookkeeping import Bookkeeping, Common, maxima_of
+from apiproxy.bookkeeping import Bookkeeping, Common
 from apiproxy.config import Settings
 from apiproxy.core.errors import (
-    BodyTooLarge,
-    ProxyError,
-    RateLimited,
     RunsExceeded,
 )
 from apiproxy.core.exchange import Exchange
@@ -139,18 +136,6 @@ class LifeTests(BooksCase):
         self.assertEqual(books.rate_limits(), {})
         await books.close()
 
-    async def test_telemetry_that_breaks(self) -> None:
-        """Is complained of, and nothing else comes of it."""
-        books = self.books(settings())
-
-        def broken(metered: object) -> None:
-            raise ValueError
-
-        self.counters.metered = broken  # type: ignore[method-assign]
-        await self.respond(books)
-        self.assertEqual(self.complaints, ["a response could not be reported"])
-        await books.close()
-
     async def test_a_ledger_that_is_away(self) -> None:
         """Is shown as such: on a disk, and on another host, where nobody listens."""
         books = self.books(settings(APIPROXY_LEDGER="redis://127.0.0.1:1/0"))
@@ -167,53 +152,7 @@ class LifeTests(BooksCase):
         self.assertEqual(books.shown(), {"ledger": {"available": False}})
 
 
-class RefusalTests(BooksCase):
-    def told(self, error: ProxyError) -> None:
-        """A refusal is told."""
-        books = self.books(settings())
-        assert books.metering is not None
-        books.metering.refused(self.exchange(), error)
-
-    def test_a_budget(self) -> None:
-        """By its name, with its figures."""
-        self.told(RunsExceeded(details={"invocation_count": 3, "max_runs": 3}))
-        (line,) = self.events("max_runs_exceeded")
-        self.assertEqual((line["invocation_count"], line["max_runs"]), (3, 3))
-        self.assertEqual((line["request_id"], line["provider"]), ("id-1", "openai"))
-        usage = self.counters.tally("openai").usage
-        self.assertEqual(usage.refusals, {"max_runs_exceeded": 1})
-
-    def test_a_rate(self) -> None:
-        """By the short name of its window."""
-        figures = {"limit": 2, "window": "per_minute_bytes", "retry_after": 9}
-        self.told(RateLimited(details=figures))
-        (line,) = self.events("rate_limited")
-        self.assertEqual((line["limit_type"], line["retry_after"]), ("bytes_pm", 9))
-        usage = self.counters.tally("openai").usage
-        self.assertEqual((usage.rate_limits, usage.refusals), ({"bytes_pm": 1}, {}))
-
-    def test_what_no_rule_refuses(self) -> None:
-        """Is told of elsewhere."""
-        self.told(BodyTooLarge())
-        self.assertEqual(self.lines, [])
-
-
 class PlaceTests(BooksCase):
-    def test_what_is_shown_as_the_most(self) -> None:
-        """In the units of people."""
-        maxima = maxima_of(settings().rules)
-        self.assertIsNone(maxima.ai_credits)
-        self.assertIsNone(maxima.effective_tokens)
-        chosen = settings(AWF_MAX_AI_CREDITS="2.5", AWF_MAX_EFFECTIVE_TOKENS="7")
-        maxima = maxima_of(chosen.rules)
-        self.assertEqual((maxima.ai_credits, maxima.effective_tokens), (2.5, 7))
-
-    def test_the_hard_cap_is_shown_where_it_is_the_one_that_holds(self) -> None:
-        """Or more would be said to remain than there is."""
-        maxima = maxima_of(settings(AWF_MAX_AI_CREDITS="20000").rules)
-        self.assertEqual(maxima.ai_credits, 10_000)
-        self.assertEqual(maxima_of(settings(AWF_MAX_RUNS="1").rules).ai_credits, 10_000)
-
     def test_figures_that_processes_share(self) -> None:
         """Each writes its own part of them, and all count."""
         chosen = settings(AWF_RATE_LIMIT_ENABLED="1", AWF_RATE_LIMIT_RPM="2")

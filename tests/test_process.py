@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import ILogObserver
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -48,12 +49,15 @@ class Remembers:
 
     Attributes:
         calls: what was asked of them.
+        clock: that the reactor goes by.
         taken: what keeps it from listening.
         unusable: what keeps it from serving.
     """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.clock = Clock()
+        self.callLater = self.clock.callLater
         self.taken: PortTaken | None = None
         self.unusable: list[str] = []
         self.stopped: Deferred[None] = Deferred()
@@ -102,8 +106,9 @@ class ProcessTests(SynchronousTestCase):
         self.patch(os, "_exit", self.exits.append)
         self.patch(process, "say", self.said.append)
 
-    def process(self, *, worker: bool = False) -> Process:
+    def process(self, *, worker: bool = False, watch: float = 0.0) -> Process:
         """One around something that remembers."""
+        self.changed: list[Settings | None] = []
         self.all = self.served = Remembers()
         return Process(
             lambda process: cast(Served, self.served),
@@ -112,8 +117,15 @@ class ProcessTests(SynchronousTestCase):
             sink=cast(Any, self.all),
             observer=cast(ILogObserver, self),
             reread=self.reread,
+            reread_changed=self.reread_changed,
+            watch=watch,
             worker=worker,
         )
+
+    def reread_changed(self) -> Settings | None:
+        if self.problems:
+            raise ConfigurationError(self.problems)
+        return self.changed.pop() if self.changed else None
 
     def reread(self) -> Settings:
         if self.problems:
@@ -204,6 +216,42 @@ class ProcessTests(SynchronousTestCase):
         self.caught(made)[signal.SIGHUP](signal.SIGHUP, None)
         self.assertEqual(len(self.lines), 2)
         self.assertEqual(self.all.calls, [])
+
+    def test_a_file_with_a_key_changes(self) -> None:
+        """It is looked at every few seconds, and put in force without a signal."""
+        made = self.process(watch=5.0)
+        made.startService()
+        clock = self.served.clock
+        clock.pump([5.0, 5.0])
+        self.assertNotIn("reload", self.all.calls)
+        self.changed = [Settings(watch=7.0)]
+        clock.advance(5.0)
+        self.assertEqual(self.all.calls[-1], "reload")
+        self.assertIn(b"a file with a key has changed", self.lines[0])
+        self.assertEqual([call.getTime() for call in clock.calls], [22.0])
+        self.changed = [Settings(watch=0.0)]
+        clock.advance(7.0)
+        self.assertEqual((self.all.calls.count("reload"), clock.calls), (2, []))
+        self.assertEqual(made.reload(), [])
+        self.assertEqual([call.getTime() for call in clock.calls], [27.0])
+        _ = made.stopService()
+        self.assertEqual(clock.calls, [])
+
+    def test_a_key_that_makes_no_sense(self) -> None:
+        """It is said, and looking goes on."""
+        made = self.process(watch=5.0)
+        made.startService()
+        self.problems = ["OPENAI_API_KEY_FILE is empty"]
+        self.served.clock.advance(5.0)
+        self.assertIn(b"OPENAI_API_KEY_FILE is empty", self.lines[0])
+        self.assertEqual(len(self.served.clock.calls), 1)
+        self.assertNotIn("reload", self.all.calls)
+
+    def test_workers_do_not_look(self) -> None:
+        """The front does, and tells them."""
+        made = self.process(worker=True, watch=5.0)
+        made.startService()
+        self.assertEqual(self.served.clock.calls, [])
 
     def test_giving_up(self) -> None:
         """An orderly stop, then exit code 1."""

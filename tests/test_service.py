@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy import service
 from apiproxy.config import Settings
 from apiproxy.listening import PortTaken
+from apiproxy.outside import Outside
 from apiproxy.service import Proxy, complain
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.wire.reactor import Reactor
@@ -68,7 +69,7 @@ class ProxyCase(SynchronousTestCase):
             chosen,
             cast(Reactor, self.reactor),
             log,
-            notify=self.notified.append,
+            outside=Outside(notify=self.notified.append),
             seconds=self.reactor.seconds,
         )
 
@@ -248,7 +249,7 @@ class KeyTests(ProxyCase):
             chosen,
             cast(Reactor, self.reactor),
             log,
-            give_up=lambda: given_up.append(how),
+            outside=Outside(give_up=lambda: given_up.append(how)),
         )
         proxy.given_up = given_up
         proxy.keycheck.start = (  # type: ignore[method-assign]
@@ -266,12 +267,6 @@ class KeyTests(ProxyCase):
         ]
         self.assertEqual(given_up, [0, 0, 0, 0, 0, 1])
         self.assertEqual(len(self.logged("key_validation_strict_exit")), 1)
-
-    def test_a_proxy_without_a_process_goes_on(self) -> None:
-        """Whoever runs it decides."""
-        proxy = self.started()
-        proxy._give_up()
-        self.assertTrue(proxy.running)
 
     def test_a_check_that_breaks(self) -> None:
         """It is reported, and the service goes on."""

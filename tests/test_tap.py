@@ -168,6 +168,10 @@ def ask(port: int, request: bytes) -> bytes:
 
 
 GET = b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+UPLOAD = (
+    b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    b"Content-Length: 200\r\n\r\n" + b"x" * 200
+)
 
 
 class ServiceCase(SynchronousTestCase):
@@ -190,6 +194,28 @@ class ServiceCase(SynchronousTestCase):
         self.addCleanup(folder.cleanup)
         return f"{folder.name}/path"
 
+    def ready(self, *arguments: str, **variables: str) -> tuple[Service, int, Notified]:
+        """A service that has told its manager that it serves, and its port."""
+        notified = Notified(path := self.path())
+        self.addCleanup(notified.socket.close)
+        service = self.start(*arguments, NOTIFY_SOCKET=path, **variables)
+        port = service.up()
+        self.assertEqual(notified.next(), "READY=1")
+        return service, port, notified
+
+    def config(self, text: str) -> Path:
+        """A configuration file."""
+        config = Path(os.path.abspath(self.mktemp()))
+        config.write_text(text)
+        return config
+
+    def reread(self, service: Service, notified: Notified) -> None:
+        """It reads its settings again, and tells so its manager and the log."""
+        service.signal(signal.SIGHUP)
+        service.log(lambda line: line.get("message") == "settings are in force")
+        self.assertTrue(notified.next().startswith("RELOADING=1\nMONOTONIC_USEC="))
+        self.assertEqual(notified.next(), "READY=1")
+
 
 def read_usable(path: str | None, environ: dict[str, str]) -> Settings:
     """Settings that can be put in force here."""
@@ -203,11 +229,7 @@ class LifeTests(ServiceCase):
 
     def test_a_life_in_lines(self) -> None:
         """It serves, tells the service manager, stops on SIGTERM with 0; all is JSON."""
-        notified = Notified(path := self.path())
-        self.addCleanup(notified.socket.close)
-        service = self.start(NOTIFY_SOCKET=path, APIPROXY_LOG_LEVEL="debug")
-        port = service.up()
-        self.assertEqual(notified.next(), "READY=1")
+        service, port, notified = self.ready(APIPROXY_LOG_LEVEL="debug")
         self.assertIn(b"HTTP/1.1 200 OK", ask(port, GET % b"/health"))
         # Nobody listens where the egress proxy should be.
         answer = ask(port, GET % b"/v1/models?key=AGENT")
@@ -275,12 +297,15 @@ class PrivacyTests(ServiceCase):
     """What a process tells those beside it."""
 
     def test_its_own_environment_has_no_keys(self) -> None:
-        """What it started would inherit none; other variables stay."""
+        """What it started would inherit none, and root reads none; other variables stay."""
         code = (
-            "import subprocess;"
+            "import ctypes, pathlib, subprocess, sys;"
             "from twisted.scripts.twistd import ServerOptions;"
             "ServerOptions().parseOptions(['-n', 'apiproxy']);"
-            "subprocess.run(['env'], check=True)"
+            "subprocess.run(['env'], check=True);"
+            "ctypes.CDLL(None).prctl(4, 1, 0, 0, 0);"  # /proc/self belongs to us again
+            "own = pathlib.Path('/proc/self/environ');"
+            "sys.stdout.buffer.write(own.read_bytes() if own.exists() else b'')"
         )
         secrets = {
             "OPENAI_API_KEY": "hunter2-a",
@@ -307,7 +332,7 @@ class PrivacyTests(ServiceCase):
         self.assertEqual(soft, hard)
 
     def test_another_process_of_its_user_cannot_read_its_environment(self) -> None:
-        """Where the keys it was started with still stand; root could."""
+        """Where the rest of what it was started with still stands; root could."""
         self.user = user = somebody()
         service = self.start()
         service.up()
@@ -359,31 +384,35 @@ class ReloadTests(ServiceCase):
 
     def test_settings_are_read_again(self) -> None:
         """From the file; the service manager is told; a mistake changes nothing."""
-        notified = Notified(path := self.path())
-        self.addCleanup(notified.socket.close)
-        config = Path(os.path.abspath(self.mktemp()))
-        config.write_text("[limits]\nbody = 100\n")
-        service = self.start("--config", str(config), NOTIFY_SOCKET=path)
-        port = service.up()
-        self.assertEqual(notified.next(), "READY=1")
-        upload = (
-            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200\r\n\r\n"
-            + b"x" * 200
-        )
-        closing = upload.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-        self.assertIn(b"HTTP/1.1 413 ", ask(port, closing))
+        config = self.config("[limits]\nbody = 100\n")
+        service, port, notified = self.ready("--config", str(config))
+        self.assertIn(b"HTTP/1.1 413 ", ask(port, UPLOAD))
         config.write_text("[limits]\nbody = 1000\n")
-        service.signal(signal.SIGHUP)
-        service.log(lambda line: line.get("message") == "settings are in force")
-        self.assertTrue(notified.next().startswith("RELOADING=1\nMONOTONIC_USEC="))
-        self.assertEqual(notified.next(), "READY=1")
-        self.assertIn(b"HTTP/1.1 502 ", ask(port, closing))
+        self.reread(service, notified)
+        self.assertIn(b"HTTP/1.1 502 ", ask(port, UPLOAD))
         config.write_text("[limits]\nbody = -1\n")
         service.signal(signal.SIGHUP)
         line = service.log(lambda line: line["event"] == "reload")
         self.assertEqual(line["level"], "error")
         self.assertIn("limits.body", line["message"])
-        self.assertIn(b"HTTP/1.1 502 ", ask(port, closing))
+        self.assertIn(b"HTTP/1.1 502 ", ask(port, UPLOAD))
+
+    def test_a_key_in_a_file_is_rotated(self) -> None:
+        """Without a signal; what is in the configuration file waits for one."""
+        config = Path(os.path.abspath(self.mktemp()))
+        key = config.with_name("key")
+        config.write_text(f'[providers.gemini]\nkey_file = "{key}"\n')
+        key.write_text("the-first-key")
+        service = self.start("--config", str(config), APIPROXY_WATCH_SECONDS="0.1")
+        service.up()
+        config.write_text("nonsense")
+        key.write_text("a key\0 that cannot be sent")
+        line = service.log(lambda line: line["event"] == "reload")
+        self.assertEqual(line["level"], "error")
+        self.assertIn("providers.gemini.key_file", line["message"])
+        key.write_text("the-second-key")
+        service.log(lambda line: line.get("message") == "a file with a key has changed")
+        service.log(lambda line: line.get("message") == "settings are in force")
 
 
 class ExitTests(ServiceCase):

@@ -7,7 +7,7 @@ from attrs import frozen
 from apiproxy.admin.answer import Later, LocalAnswer, after, json_answer
 from apiproxy.providers.base import Provider
 
-_WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  # not bound here
+_WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  # not bound here  # nosec B104
 _MODELS = {
     "openai": "/v1/models",
     "anthropic": "/v1/models",

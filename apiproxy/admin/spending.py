@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from apiproxy.policy.ledger import Standing
-from apiproxy.policy.rules import CREDIT
+from apiproxy.policy.rules import CREDIT, Rules
 
 _TOKEN = 1_000  # units of tokens
 
 
 @frozen(kw_only=True)
 class Maxima:
-    """What is configured; None for no limit.
+    """What is configured, in the units in which it is shown; None for no limit.
 
     Attributes:
         ai_credits: US cents.
@@ -27,6 +27,19 @@ class Maxima:
     runs: int | None = None
     cache_misses: int | None = None
     permission_denied: int | None = None
+
+    @classmethod
+    def of(cls, rules: Rules) -> "Maxima":
+        """What is in force by these rules, but for what an operator has set."""
+        budgets = rules.budgets
+        money, tokens = rules.cap("run:", "money"), budgets.tokens
+        return cls(
+            ai_credits=None if money is None else money / CREDIT,
+            effective_tokens=None if tokens is None else tokens / _TOKEN,
+            runs=budgets.runs,
+            cache_misses=budgets.misses,
+            permission_denied=budgets.denied,
+        )
 
 
 def spending(

@@ -136,7 +136,7 @@ def command(
     if not program:
         raise click.UsageError(f"name the program: apiproxy exec {agent} -- PROGRAM …")
     try:
-        os.execvpe(program[0], program, environ)  # noqa: S606  # that is what it is for
+        os.execvpe(program[0], program, environ)  # noqa: S606  # its purpose  # nosec B606
     except OSError as error:
         click.echo(f"apiproxy: {program[0]}: {error.strerror}", err=True)
         raise SystemExit(127) from None

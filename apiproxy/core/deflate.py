@@ -1,14 +1,17 @@
 """Compressed WebSocket messages (RFC 7692): what was agreed, and inflating in bounded steps.
 
 With context takeover, a message can only be read after all before it. So one that is too
-large is inflated all the same and thrown away, up to a point: it may be a bomb. After that
-point, and after bytes that are no deflate, the context is lost, and every compressed message
-to come has the gap ``deflate_lost``. Without takeover, each message begins anew.
+large is inflated all the same and thrown away, up to a point: it may be a bomb, and surely is
+one if a lot comes out of next to nothing (``inflate.most_of``). After that point, and after
+bytes that are no deflate, the context is lost, and every compressed message to come has the
+gap ``deflate_lost``. Without takeover, each message begins anew.
 """
 
 import zlib
 
 from msgspec import Struct
+
+from apiproxy.core.inflate import most_of
 
 MESSAGE_TOO_LARGE = "message_too_large"
 DEFLATE_BROKEN = "deflate_broken"
@@ -77,6 +80,7 @@ class MessageInflater:
     """
 
     __slots__ = (
+        "_fed",
         "_limit",
         "_lost",
         "_made",
@@ -98,7 +102,7 @@ class MessageInflater:
         self._limit = limit
         self._stream: zlib._Decompress | None = None
         self._streams = 0
-        self._made = 0
+        self._fed = self._made = 0
         self._lost = False
         self.body = bytearray()
         self.gap = ""
@@ -106,13 +110,14 @@ class MessageInflater:
     def begin(self) -> None:
         """A compressed message begins."""
         self.body.clear()
-        self._made = self._streams = 0
+        self._fed = self._made = self._streams = 0
         self.gap = DEFLATE_LOST if self._lost else ""
         if self._stream is None and not self._lost:
             self._stream = self._new_stream()
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the message."""
+        self._fed += len(data)
         try:
             while data and self._stream is not None:
                 data = self._inflate(self._stream, data)
@@ -154,13 +159,13 @@ class MessageInflater:
 
     def _add(self, piece: bytes) -> None:
         self._made += len(piece)
-        if self._made <= self._limit:
-            self.body += piece
-            return
-        self.body.clear()
-        self.gap = MESSAGE_TOO_LARGE
-        if self._made > _PATIENCE * self._limit:
+        if self._made > most_of(self._fed, _PATIENCE * self._limit):
             self._lose(MESSAGE_TOO_LARGE)
+        elif self._made <= self._limit:
+            self.body += piece
+        else:
+            self.body.clear()
+            self.gap = MESSAGE_TOO_LARGE
 
     def _lose(self, gap: str) -> None:
         """Inflate no more of this message, and of none that may refer to it."""

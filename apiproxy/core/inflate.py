@@ -1,9 +1,10 @@
 """Bodies inflated on a copy, in bounded steps (RFC 9110, section 8.4).
 
 A few bytes can hold gigabytes, so nothing is inflated in one go: what comes out is handed to
-the consumer in pieces of at most 64 KiB, and after ``limit`` bytes the work is over. The
-libraries are imported when a body needs them, since most do not. ``Inflate.feed`` is an
-attribute: for a body that is not encoded it is the consumer itself and costs nothing.
+the consumer in pieces of at most 64 KiB, and after ``limit`` bytes the work is over; sooner
+where a lot comes out of next to nothing (``most_of``). The libraries are imported when a body
+needs them, since most do not. ``Inflate.feed`` is an attribute: for a body that is not encoded
+it is the consumer itself and costs nothing.
 
 Nothing is raised for what a peer sends. What went wrong is said in ``Inflate.gap``, and the
 bytes that follow are passed over.
@@ -27,6 +28,13 @@ ENCODING_BROKEN = "encoding_broken"
 ENCODING_CUT = "encoding_cut"
 ENCODING_LIMIT = "encoding_limit"
 
+PLENTY = 4 * 1024 * 1024
+"""Bytes that anything may inflate to, however few it came as."""
+
+MOST_TIMES = 250
+"""How many times its size what is larger may inflate to. Text comes to 10, the dullest
+conversation to 60; 1000 is a bomb."""
+
 _MAX_CODINGS = 2
 """Codings that a body may have, one upon the other."""
 
@@ -43,6 +51,16 @@ _BROTLI_STEP = 32_000
 """Brotli makes blocks of 32752, 65520 and more bytes until there are this many."""
 
 Take = Callable[[bytes], None]
+
+
+def most_of(size: int, limit: int) -> int:
+    """How many bytes may come out of so many.
+
+    Args:
+        size: bytes that were compressed.
+        limit: the most in any case.
+    """
+    return min(limit, max(PLENTY, MOST_TIMES * size))
 
 
 class Inflate:
@@ -66,8 +84,8 @@ class Inflate:
         Args:
             encoding: the value of ``Content-Encoding``, empty for none.
             take: gets what was in the body.
-            limit: bytes that each coding may inflate to. A body that is not encoded has
-                no limit here.
+            limit: bytes that each coding may inflate to, if what came is not too small for
+                them. A body that is not encoded has no limit here.
         """
         codings = read_codings(encoding)
         self.identity = not codings
@@ -126,14 +144,25 @@ class _Stage:
         stopped: whether no more is to be inflated.
     """
 
-    __slots__ = ("_coding", "_frames", "_left", "_stop", "_stream", "_take", "stopped")
+    __slots__ = (
+        "_coding",
+        "_fed",
+        "_frames",
+        "_limit",
+        "_made",
+        "_stop",
+        "_stream",
+        "_take",
+        "stopped",
+    )
 
     def __init__(
         self, coding: "_Coding", take: Take, limit: int, stop: Callable[[str], None]
     ) -> None:
         self._coding = coding
         self._take = take
-        self._left = limit
+        self._limit = limit
+        self._fed = self._made = 0
         self._stop = stop
         self.stopped = False
         self._stream: _Stream | None = None
@@ -154,6 +183,7 @@ class _Stage:
             self._inflate(data[at : at + PIECE])
 
     def _inflate(self, data: bytes) -> None:
+        self._fed += len(data)
         while data and not self.stopped:
             stream = self._stream
             if stream is None or stream.eof:
@@ -170,6 +200,7 @@ class _Stage:
     def _drain(self, stream: "_Stream", data: bytes) -> bytes:
         """Hand on all that these bytes make; returns what came after the stream's end."""
         full = self._coding.full
+        most = most_of(self._fed, self._limit)
         while not self.stopped:
             try:
                 piece = stream.decompress(data, PIECE)
@@ -177,8 +208,8 @@ class _Stage:
                 self._stop(ENCODING_BROKEN)
                 break
             size = len(piece)
-            self._left -= size
-            if self._left < 0:
+            self._made += size
+            if self._made > most:
                 self._stop(ENCODING_LIMIT)
                 break
             if size:

@@ -17,9 +17,7 @@ from apiproxy.ledger.rules import (
     refused,
     renamed,
 )
-from apiproxy.policy.ledger import Claim, Entry, Shortage, Standing
-
-_Key = tuple[str, str]
+from apiproxy.policy.ledger import Claim, Entry, Key, Shortage, Standing
 
 
 class _Row:
@@ -53,7 +51,7 @@ class MemoryLedger:
         """
         self._now = now
         self._bounds = bounds or Bounds()
-        self._rows: dict[_Key, _Row] = {}
+        self._rows: dict[Key, _Row] = {}
         self._of_kind: dict[str, int] = {}
         self._full_until: dict[str, float] = {}
         self._claims: dict[str, list[Entry]] = {}
@@ -188,7 +186,7 @@ class MemoryLedger:
             self._full_until[kind] = now + self._bounds.again
         return bool(old)
 
-    def _old(self, kind: str, before: float) -> Iterator[_Key]:
+    def _old(self, kind: str, before: float) -> Iterator[Key]:
         for key, row in self._rows.items():
             idle = row.reserved == 0 and row.cap is None and row.touched < before
             if idle and kind_of(key[0]) == kind:

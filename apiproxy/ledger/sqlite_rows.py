@@ -19,9 +19,8 @@ from apiproxy.ledger.rules import (
     other,
     renamed,
 )
-from apiproxy.policy.ledger import Entry, Standing
+from apiproxy.policy.ledger import Entry, Key, Standing
 
-Key: TypeAlias = tuple[str, str]
 Changes: TypeAlias = dict[Key, tuple[int, int]]
 """What is added to spent and to reserved."""
 
@@ -30,8 +29,8 @@ _TIDY = 64  # settled claims, between two times that old ones are forgotten
 _READ = (
     "SELECT spent, reserved, cap, until FROM account WHERE account = ? AND measure = ?"
 )
-_CHANGE = (
-    f"UPDATE account SET spent = max(0, min({MOST}, spent + ?)),"  # noqa: S608 - a number
+_CHANGE = (  # MOST is a number of ours
+    f"UPDATE account SET spent = max(0, min({MOST}, spent + ?)),"  # noqa: S608  # nosec B608
     f" reserved = max(0, min({MOST}, reserved + ?)), touched = ?"
     " WHERE account = ? AND measure = ?"
 )

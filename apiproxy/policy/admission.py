@@ -20,25 +20,17 @@ from apiproxy.policy.callers import entries as callers_entries
 from apiproxy.policy.estimates import MOST, bounded, prompt, so_far, tokens
 from apiproxy.policy.guards import ModelGuard
 from apiproxy.policy.habits import Habits
-from apiproxy.policy.ledger import Claim, Entry, Shortage
-from apiproxy.policy.names import LONGEST
+from apiproxy.policy.ledger import Claim, Entry, Key, Shortage
+from apiproxy.policy.names import account_of
 from apiproxy.policy.prices import Prices, Quote
 from apiproxy.policy.refusals import refusal
 from apiproxy.policy.rules import Rules
+from apiproxy.policy.streaks import Streaks, streak
 from apiproxy.policy.tariff import Bill
 from apiproxy.policy.weights import Weights
 
-Key = tuple[str, str]
-"""An account and a measure."""
-
-_CACHEABLE = 1024
-"""Tokens of input below which no provider caches anything."""
-
 _MOST_TERMS = 1024
 """Models whose terms are remembered; agents and providers may make up any number."""
-
-_FIRST_TURNS = 1024
-"""Models whose first turn is remembered."""
 
 
 class Terms(Struct, frozen=True):
@@ -116,12 +108,9 @@ class Admission:
         self._weights = Weights(rules.weighing)
         self._guard = ModelGuard(rules, self._weights, prices)
         self._habits = Habits()
-        self._turned: dict[str, None] = {}
+        streaks = Streaks(rules.budgets)
+        self._streaks = streaks if streaks.counted else None
         self._terms: dict[tuple[str, str, str, str], Terms] = {}
-        budgets = rules.budgets
-        self._has_streaks = budgets.misses is not None or (
-            budgets.forgiving and budgets.denied is not None
-        )
 
     def check(self, demand: Demand, provider: str) -> ProxyError | None:
         """The refusal by a rule about models; None to let it pass."""
@@ -171,12 +160,12 @@ class Admission:
         yield Entry(own, "tokens", amounts["tokens"], budgets.tokens)
         yield Entry(own, "runs", amounts["runs"], budgets.runs)
         if budgets.misses is not None:
-            yield Entry(_streak(provider, model), "misses", 0, budgets.misses)
+            yield Entry(streak(provider, model), "misses", 0, budgets.misses)
         yield Entry(f"provider:{provider}", "denied", 0, budgets.denied)
         yield Entry(own, "denied", 0)
         yield Entry(own, "money", amounts["money"], budgets.money_cap)
         others = [f"provider:{provider}"]
-        others += [f"model:{_account(model)}"] if model else []
+        others += [f"model:{account_of(model)}"] if model else []
         others += [f"caller:{caller}"] if caller else []
         for account in others:
             for measure, amount in amounts.items():
@@ -217,7 +206,7 @@ class Admission:
         money = settled.nanodollars or 0
         amounts = {"tokens": settled.tokens, "money": money, "runs": int(succeeded)}
         if succeeded and not settled.estimated and record.state == "completed":
-            self._habits.learn(_account(demand.model), settled.usage.output)
+            self._habits.learn(account_of(demand.model), settled.usage.output)
         entries = _spent(claim, amounts) + settled.missed
         return structs.replace(settled, entries=entries)
 
@@ -237,9 +226,9 @@ class Admission:
         quote = terms.quote
         missed: tuple[Entry, ...] = ()
         clears: tuple[Key, ...] = ()
-        if self._has_streaks:
-            missed, clears = self._streaks(
-                usage, demand, provider, succeeded=succeeded, known=not estimated
+        if self._streaks is not None:
+            missed, clears = self._streaks.of(
+                usage, demand.model, provider, succeeded=succeeded, known=not estimated
             )
         return Settled(
             usage,
@@ -329,7 +318,7 @@ class Admission:
 
     def _usual(self, demand: Demand) -> int:
         """Tokens of output that an answer usually has, if it may have them."""
-        usual = self._habits.expect(_account(demand.model))
+        usual = self._habits.expect(account_of(demand.model))
         usual = self._budgets.reserve if usual is None else usual
         return usual if demand.max_output is None else min(usual, demand.max_output)
 
@@ -342,38 +331,6 @@ class Admission:
         money = 0 if quote is None else quote.bill(usage).total
         return self._weights.weigh(usage, model), money
 
-    def _streaks(
-        self,
-        usage: Usage,
-        demand: Demand,
-        provider: str,
-        *,
-        succeeded: bool,
-        known: bool,
-    ) -> tuple[tuple[Entry, ...], tuple[Key, ...]]:
-        """Streaks of misses and denials: what is added, and what has ended."""
-        missed: tuple[Entry, ...] = ()
-        clears: list[Key] = []
-        if succeeded and self._budgets.forgiving and self._budgets.denied is not None:
-            clears.append((f"provider:{provider}", "denied"))
-        if self._budgets.misses is not None and succeeded and known:
-            account = _streak(provider, demand.model)
-            if usage.cached:
-                clears.append((account, "misses"))
-                self._first_turn(account)
-            elif usage.all_input >= _CACHEABLE and not self._first_turn(account):
-                missed = (Entry(account, "misses", 1, self._budgets.misses),)
-        return missed, tuple(clears)
-
-    def _first_turn(self, account: str) -> bool:
-        """Whether this was the first of a model, which has nothing to read from a cache."""
-        if account in self._turned:
-            return False
-        if len(self._turned) >= _FIRST_TURNS:
-            del self._turned[next(iter(self._turned))]
-        self._turned[account] = None
-        return True
-
 
 def _spent(claim: Claim, amounts: Mapping[str, int]) -> tuple[Entry, ...]:
     """These amounts on the accounts of a claim."""
@@ -382,14 +339,3 @@ def _spent(claim: Claim, amounts: Mapping[str, int]) -> tuple[Entry, ...]:
         for each in claim.entries
         if each.measure in amounts
     )
-
-
-def _account(model: str) -> str:
-    """A model as its account is named: in lower case, without vendor and wishes."""
-    name = model.strip()[:LONGEST].lower().partition("?")[0]
-    return name.rpartition("/")[2] or "unknown"
-
-
-def _streak(provider: str, model: str) -> str:
-    """The account that counts what a model of a provider did not read from its cache."""
-    return f"model:{provider}/{_account(model)}"

@@ -10,6 +10,7 @@ import msgspec
 
 from apiproxy.core.errors import BodyUnreadable
 from apiproxy.core.inflate import read_codings
+from apiproxy.core.json_weight import is_heavy
 from apiproxy.core.splice import SpliceError, find, insert_member, replace
 from apiproxy.core.usage import Demand
 from apiproxy.policy.rules import Rules
@@ -100,6 +101,8 @@ class Editor:
 
 def _warned(shape: Shape, body: bytes, text: str) -> bytes | None:
     """With a warning; None if there is no place for it."""
+    if is_heavy(body):
+        return None
     try:
         edit = place(shape, msgspec.json.decode(body, type=dict), text)
         return None if edit is None else edit.apply(body)

@@ -6,7 +6,7 @@ A body is judged by all that any reader could find in it:
 - Keys and types are compared without case, ``_`` and ``-``, with escapes undone, because some
   readers do so (and Google's take both ``fileUri`` and ``file_uri``).
 - They are looked for at every depth, not only where they belong.
-- A body that cannot be read is denied if anything is.
+- A body that cannot be read, or has too many values to be, is denied if anything is.
 
 The price is that a request may be taken for more than it is, where a conversation quotes one.
 What stands in a text is never looked at, nor the arguments of a call of the agent's own tool.
@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from attrs import frozen
+
+from apiproxy.core.json_weight import is_heavy
 
 KINDS = (
     "mcp",
@@ -138,6 +140,8 @@ def inspect(body: bytes) -> list[ToolUse]:
         text = body.decode(json.detect_encoding(body))
         if _SUSPECT.search(text) is None:
             return []
+        if is_heavy(body if text.isascii() else text.encode()):
+            return [ToolUse("unreadable")]
         # Any: whatever JSON there is.
         value: Any = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):

@@ -30,6 +30,9 @@ T = TypeVar("T")
 Later: TypeAlias = T | Awaitable[T]
 """Known now, or (a Deferred) when a server has answered."""
 
+Key: TypeAlias = tuple[str, str]
+"""An account and a measure."""
+
 
 class Entry(Struct, frozen=True):
     """An amount on one account.

@@ -63,3 +63,9 @@ def spellings(name: str) -> Iterator[str]:
 def vendor(name: str) -> str:
     """What stands before the first slash, in lower case; empty for nothing."""
     return name[:LONGEST].lower().partition("/")[0] if "/" in name[:LONGEST] else ""
+
+
+def account_of(model: str) -> str:
+    """A model as its account is named: in lower case, without vendor and wishes."""
+    name = model.strip()[:LONGEST].lower().partition("?")[0]
+    return name.rpartition("/")[2] or "unknown"

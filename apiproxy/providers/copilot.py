@@ -91,6 +91,7 @@ VARIABLES = (
         name="AWF_PROVIDER_SESSION_ID",
         key="session_id",
         doc="Sent to one's own provider as `x-session-id`.",
+        private=True,
     ),
     Variable(
         name="AWF_PLATFORM_TYPE",

@@ -20,7 +20,7 @@ from apiproxy.core.values import Fields, first
 from apiproxy.providers.calls import Call, Shape, plain_name, read_call
 from apiproxy.providers.forms import UnreadableForm, read_form
 
-MAX_BODY = 64 * 1024 * 1024
+MAX_BODY = 32 * 1024 * 1024
 """Bytes that a compressed body may inflate to."""
 
 NOT_JSON = "not_json"
@@ -95,7 +95,10 @@ _Top: type[msgspec.Struct] = msgspec.defstruct(
     rename={f"at{number}": key for number, key in enumerate(_KNOWN + _MODELS)},
 )
 _top = msgspec.json.Decoder(_Top)
-_any = msgspec.json.Decoder()
+# Only what is plain is made into an object: anything else may be a million of them.
+_number: msgspec.json.Decoder[float] = msgspec.json.Decoder(int | float)
+_text = msgspec.json.Decoder(str)
+_NOTHING = (b"null", b"false", b"0", b'""', b"[]", b"{}")
 
 
 class Unreadable(Exception):
@@ -172,14 +175,14 @@ def model_in(raws: Raws) -> str:
     """
     if any(key in raws for key in _MODELS[1:]):
         raise Unreadable(AMBIGUOUS)
-    if any(_value(raws, key) for key in _FALLBACKS):
+    if any(_is_said(raws, key) for key in _FALLBACKS):
         raise Unreadable(AMBIGUOUS)
-    value = _value(raws, "model")
-    if value is None:
+    if bytes(raws.get("model", b"null")).strip() == b"null":
         return ""
-    if not isinstance(value, str):
-        raise Unreadable(BAD_MODEL)
-    return checked(value)
+    try:
+        return checked(_text.decode(raws["model"]))
+    except (msgspec.DecodeError, ValueError):
+        raise Unreadable(BAD_MODEL) from None
 
 
 def checked(model: str) -> str:
@@ -247,7 +250,7 @@ def _from_body(call: Call, body: bytes, fields: Fields) -> Demand:
         input_bytes=prompt_bytes(body),
         max_output=most_output(raws, call.shape),
         answers=answers_in(raws),
-        stream=call.stream or bool(_value(raws, "stream")),  # 1 is true to some
+        stream=call.stream or _is_said(raws, "stream"),  # 1 is true to some
         later=comes_later(raws),
     )
 
@@ -311,28 +314,20 @@ def plain_body(body: bytes, encoding: bytes) -> bytes:
     Raises:
         Unreadable: that cannot be undone.
     """
-    pieces: list[bytes] = []
-    inflate = Inflate(encoding, pieces.append, MAX_BODY)
+    plain = bytearray()
+    inflate = Inflate(encoding, plain.extend, MAX_BODY)
     if inflate.identity:
         return body
     inflate.feed(body)
     inflate.end()
     if inflate.gap:
         raise Unreadable(inflate.gap)
-    return b"".join(pieces)
+    return bytes(plain)
 
 
-def _value(raws: Raws, key: str) -> object:
-    raw = raws.get(key)
-    return None if raw is None else _decoded(raw)
-
-
-def _decoded(raw: msgspec.Raw) -> object:
-    """A value; None for one that is none."""
-    try:
-        return _any.decode(raw)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
+def _is_said(raws: Raws, key: str) -> bool:
+    """Whether there is something under a key that a provider may take for a yes."""
+    return bytes(raws.get(key, b"null")).strip() not in _NOTHING
 
 
 def _places(raws: Raws) -> list[Raws]:
@@ -350,9 +345,13 @@ def _places(raws: Raws) -> list[Raws]:
 
 def _numbers(raws: Raws, keys: tuple[str, ...]) -> list[int]:
     """The whole positive numbers under some keys."""
-    values = [_decoded(raws[key]) for key in keys if key in raws]
-    return [
-        int(value)
-        for value in values
-        if isinstance(value, int | float) and 0 < value <= _MOST_TOKENS
-    ]
+    values = [_number_in(raws[key]) for key in keys if key in raws]
+    return [int(value) for value in values if 0 < value <= _MOST_TOKENS]
+
+
+def _number_in(raw: msgspec.Raw) -> float:
+    """A number; 0 for what is none."""
+    try:
+        return _number.decode(raw)
+    except (msgspec.DecodeError, ValueError):
+        return 0

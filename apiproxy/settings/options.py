@@ -86,6 +86,13 @@ _GENERAL = (
         "Seconds that live exchanges get at shutdown.",
     ),
     Option(
+        ("APIPROXY_WATCH_SECONDS",),
+        "watch",
+        seconds(zero=True),
+        5.0,
+        "Seconds between looks at files that hold keys or callers; 0: only SIGHUP reads them.",
+    ),
+    Option(
         ("APIPROXY_WEBSOCKET",),
         "websockets",
         SWITCH,

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Factory
 
 from apiproxy.core.exchange import Complain
 from apiproxy.core.familiar import Familiar
 from apiproxy.core.headers import answer_kind
+from apiproxy.wire.transport import quiet
 from apiproxy.wire.upstream import UpstreamLine
 
 _MAX_REPLAY = 32 * 1024 * 1024
@@ -69,9 +69,7 @@ class Pool:
         self._idle_seconds = idle_seconds
         self._idle: list[UpstreamLine] = []
         self._lines: set[UpstreamLine] = set()
-        self._factory: Factory = Factory()
-        self._factory.noisy = False
-        self._factory.buildProtocol = self._build  # type: ignore[method-assign]
+        self._factory = quiet(self._build)
         self._closed = False
         self._familiar = Familiar(answer_kind)
         self.dialled = 0

@@ -30,12 +30,12 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
     ITransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from apiproxy.wire.atonce import sender
-from apiproxy.wire.transport import Transport, transport_of
+from apiproxy.wire.transport import Transport, quiet, transport_of
 
 _RECORD = 16 * 1024
 """The most a TLS record holds (RFC 8446, section 5.1). What goes through the memory BIOs goes
@@ -396,11 +396,11 @@ class TlsEndpoint:
         lines: list[TlsLine] = []
         verified: Deferred[TlsLine] = Deferred(lambda _: lines[0].give_up())
 
-        def build() -> TlsLine:
+        def build(_: object) -> TlsLine:
             lines.append(TlsLine(self._context, self._host, self._sessions, verified))
             return lines[0]
 
-        await self._below.connect(_once(build))
+        await self._below.connect(quiet(build))
         try:
             line = await verified.addTimeout(self._seconds, self._clock)
         except Exception as error:
@@ -410,11 +410,3 @@ class TlsEndpoint:
         line.protocol = protocol
         protocol.makeConnection(line)
         return protocol
-
-
-def _once(build: Callable[[], Protocol]) -> Factory:
-    """A quiet factory for one protocol."""
-    factory: Factory = Factory()
-    factory.noisy = False
-    factory.buildProtocol = lambda addr: build()  # type: ignore[method-assign]
-    return factory

@@ -2,10 +2,11 @@
 
 import socket
 import typing
+from collections.abc import Callable
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress, IProtocol, IPushProducer
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
 
 
 class Transport(typing.Protocol):
@@ -81,3 +82,11 @@ def tune(line: Transport) -> None:
     handle = line.getHandle()
     for option, value in _PROBES:
         handle.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def quiet(build: Callable[[IAddress | None], Protocol]) -> Factory:
+    """A factory that makes protocols this way, and tells the log nothing of it."""
+    factory: Factory = Factory()
+    factory.noisy = False
+    factory.buildProtocol = build  # type: ignore[method-assign,assignment]
+    return factory

@@ -25,7 +25,6 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import (
     ClientFactory,
-    Factory,
     Protocol,
     connectionDone,
 )
@@ -35,7 +34,7 @@ from zope.interface import implementer
 from apiproxy.core.connect import ConnectHandshake, connect_request
 from apiproxy.core.errors import EgressFault
 from apiproxy.core.values import Secret
-from apiproxy.wire.transport import transport_of
+from apiproxy.wire.transport import quiet, transport_of
 
 T = TypeVar("T")
 
@@ -214,10 +213,7 @@ class TunnelEndpoint:
             openers.append(_TunnelOpener(request, opened))
             return openers[0]
 
-        dialling: Factory = Factory()
-        dialling.noisy = False
-        dialling.buildProtocol = build  # type: ignore[method-assign,assignment]
-        await self._proxy.connect(dialling)
+        await self._proxy.connect(quiet(build))
         opener = await opened.addTimeout(self._seconds, self._clock)
         protocol = factory.buildProtocol(transport_of(opener).getPeer())
         assert protocol is not None

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 _log = Logger()
 
-PLACES = ("/dev/shm", tempfile.gettempdir())  # noqa: S108 - mkdtemp is safe there
+PLACES = ("/dev/shm", tempfile.gettempdir())  # noqa: S108  # made by mkdtemp  # nosec B108
 """Where it may be, the best first."""
 
 _PREFIX = "apiproxy-ledger-"

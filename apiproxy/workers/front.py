@@ -4,7 +4,7 @@ It carries no byte of a request. It binds, accepts and hands on; it starts the w
 replaces those that end; it passes signals on, and says once what is true of all of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
@@ -15,6 +15,7 @@ from apiproxy import __version__
 from apiproxy.config import Origin, Settings
 from apiproxy.herald import Herald
 from apiproxy.listening import Listening
+from apiproxy.outside import NOTHING, Outside
 from apiproxy.policy.rate import RateLimits
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
@@ -51,12 +52,7 @@ class Front(Service):
         log: LineLog,
         launch: Launch,
         origin: Callable[[], Origin],
-        *,
-        notify: Callable[[str], None] = lambda state: None,
-        dropped: Callable[[], int] = int,
-        give_up: Callable[[], None] = lambda: None,
-        end: Callable[[], None] = lambda: None,
-        reread: Callable[[], Sequence[str]] = tuple,
+        outside: Outside = NOTHING,
     ) -> None:
         """A front that listens on nothing yet, and has no workers.
 
@@ -66,11 +62,7 @@ class Front(Service):
             log: where lines go.
             launch: starts a worker.
             origin: what the settings are made of that were read last.
-            notify: tells the service manager of our state (sd_notify).
-            dropped: number of our own log lines lost so far.
-            give_up: ends this process, with the exit code of bad settings.
-            end: ends it in order.
-            reread: has the settings read again, and tells what is wrong with them.
+            outside: the process that it is in.
         """
         self.settings = settings
         rings = RateLimits.size(len(settings.providers), settings.workers)
@@ -83,9 +75,7 @@ class Front(Service):
         self._read_origin = origin
         self._reactor = reactor
         self._log = log
-        self._notify = notify
-        self._dropped = dropped
-        self._give_up = give_up
+        self._outside = outside
         self._herald = Herald(log)
         self._listening = Listening(reactor, self._herald.listening)
         self._turns = Turns()
@@ -97,8 +87,8 @@ class Front(Service):
             members=self._answering,
             shares=self.shares,
             whole=self._roll.whole,
-            drain=end,
-            reread=reread,
+            drain=outside.end,
+            reread=outside.reread,
         )
         self.office = Office(crew, reactor, log)
         self._began = reactor.seconds()
@@ -136,7 +126,7 @@ class Front(Service):
         return Report(
             version=__version__,
             uptime=self._reactor.seconds() - self._began,
-            log_lines_dropped=self._dropped(),
+            log_lines_dropped=self._outside.dropped(),
             keys=self._keys.known,
             workers=sum(place.running for place in self.places),
             restarts=sum(place.restarts for place in self.places),
@@ -196,7 +186,7 @@ class Front(Service):
     def _is_up(self) -> None:
         self._up = True
         self._herald.up(self.settings, workers=len(self.places))
-        self._notify("READY=1")
+        self._outside.notify("READY=1")
         self._roll.start()
         if self.settings.validate_keys != "off":
             self._keys.wanted = True
@@ -217,7 +207,7 @@ class Front(Service):
         """A provider does not take its key; only ``strict`` minds, and no end in order."""
         if self._stopping is None and self.settings.validate_keys == "strict":
             self._herald.strict()
-            self._give_up()
+            self._outside.give_up()
 
     def lost(self, place: Place, how: Ending) -> bool:
         """A worker has ended; whether it is to be replaced."""
@@ -233,7 +223,7 @@ class Front(Service):
         self._say_lost(place, how)
         self._shut_if_alone()
         if not self._up and how.exitCode == EXIT_UNUSABLE:
-            self._give_up()  # it has said what is wrong with the settings
+            self._outside.give_up()  # it has said what is wrong with the settings
             return False
         return True
 
@@ -279,7 +269,7 @@ class Front(Service):
 
     async def _stop(self) -> None:
         self._stopping = Deferred()
-        self._notify("STOPPING=1")
+        self._outside.notify("STOPPING=1")
         self._roll.stop()
         if self._reloading is not None:
             self._reloading.cancel()
@@ -330,7 +320,7 @@ class Front(Service):
         """Have everybody serve by new settings; see ``Proxy.reload``."""
         self._origin = self._read_origin()
         if self._up:
-            self._notify("RELOADING=1")
+            self._outside.notify("RELOADING=1")
         before = self.settings
         self.settings = settings.in_place_of(before)
         self._log.set_level(settings.log_level)
@@ -352,7 +342,7 @@ class Front(Service):
                 place.send(messages.Drain())
                 self._shut_if_alone()
             if self._up:
-                self._notify("READY=1")
+                self._outside.notify("READY=1")
                 self._keys.find_somebody()
 
         self._reloads += 1

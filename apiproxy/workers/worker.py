@@ -17,6 +17,7 @@ from apiproxy.control import stop
 from apiproxy.core.errors import InternalError
 from apiproxy.herald import Herald
 from apiproxy.ledger.open import InFolder, Nowhere
+from apiproxy.outside import Outside
 from apiproxy.service import Proxy
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
@@ -143,7 +144,7 @@ class Worker(Proxy):
             settings,
             reactor,
             log,
-            dropped=dropped,
+            outside=Outside(dropped=dropped),
             census=SharedCensus(inherited.shares, inherited.number),
             common=inherited.common,
             herald=Herald(silent),  # the front says what is true of all

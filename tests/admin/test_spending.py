@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.admin.spending import Maxima, spending
 from apiproxy.policy.ledger import Standing
+from apiproxy.policy.rules import CREDIT, Budgets, Rules
 
 NOTHING = {
     "ai_credits": {
@@ -103,3 +104,19 @@ class SpendingTests(SynchronousTestCase):
         """All of it is used from the start."""
         shown = self.shown(Standing("run:r1", "tokens", 0, 0, 0))
         self.assertEqual(shown["effective_tokens"]["percent_used"], 100.0)
+
+
+class MaximaTests(SynchronousTestCase):
+    def test_what_is_configured(self) -> None:
+        """In the units of people."""
+        maxima = Maxima.of(Rules())
+        self.assertEqual((maxima.ai_credits, maxima.effective_tokens), (None, None))
+        budgets = Budgets(ai_credits=CREDIT * 5 // 2, tokens=7000, runs=3)
+        maxima = Maxima.of(Rules(budgets=budgets))
+        self.assertEqual((maxima.ai_credits, maxima.effective_tokens), (2.5, 7))
+        self.assertEqual(maxima.runs, 3)
+
+    def test_the_hard_cap_is_shown_where_it_is_the_one_that_holds(self) -> None:
+        """Or more would be said to remain than there is."""
+        for budgets in (Budgets(ai_credits=20_000 * CREDIT), Budgets(runs=1)):
+            self.assertEqual(Maxima.of(Rules(budgets=budgets)).ai_credits, 10_000)

@@ -5,6 +5,7 @@ import zlib
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.deflate import DeflateTerms, MessageInflater
+from apiproxy.core.inflate import PLENTY
 from tests.kit.deflate import Deflater, deflated
 
 KIB = 1024
@@ -115,6 +116,21 @@ class InflaterTests(SynchronousTestCase):
             self.assertEqual(self.read(inflater, bomb), (b"", "message_too_large"))
             self.assertLessEqual(inflater._made, 5 * LIMIT)
             self.assertEqual(self.read(inflater, deflated(b"next")), (text, gap))
+
+    def test_bomb_within_the_limit(self) -> None:
+        """What comes out of next to nothing is thrown away, however long messages may be."""
+        for terms, gap, text in [
+            (DeflateTerms(), "deflate_lost", b""),
+            (DeflateTerms(takeover=False), "", b"next"),
+        ]:
+            inflater = MessageInflater(terms, 16 * PLENTY)
+            bomb = deflated(bytes(8 * PLENTY))
+            self.assertEqual(self.read(inflater, bomb), (b"", "message_too_large"))
+            self.assertLess(inflater._made, 2 * PLENTY)
+            self.assertEqual(self.read(inflater, deflated(b"next")), (text, gap))
+            plenty = deflated(bytes(PLENTY))
+            inflater = MessageInflater(terms, 16 * PLENTY)
+            self.assertEqual(self.read(inflater, plenty), (bytes(PLENTY), ""))
 
     def test_broken_bytes_lose_the_context(self) -> None:
         """After bytes that are no deflate, nothing that refers to them can be read."""

@@ -10,7 +10,7 @@ import brotli  # type: ignore[import-untyped]
 from hypothesis import given, strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.core.inflate import PIECE, Inflate, read_codings
+from apiproxy.core.inflate import PIECE, PLENTY, Inflate, read_codings
 from tests.kit.hypothesis_profile import STEADY
 
 if sys.version_info >= (3, 14):
@@ -185,6 +185,17 @@ class GapTests(SynchronousTestCase):
             self.assertLessEqual(len(data), MIB)
             self.assertGreater(len(data), MIB - 2 * PIECE)
             self.assertLessEqual(max(map(len, body.pieces)), PIECE)
+
+    def test_a_lot_out_of_next_to_nothing(self) -> None:
+        """It is a bomb within any limit; the same out of enough is not."""
+        for encoding, deflate in CODINGS.items():
+            body = Body(encoding, limit=64 * MIB).read(deflate(bytes(20 * MIB)))
+            data, gap = body.told
+            self.assertEqual(gap, "encoding_limit", encoding)
+            self.assertLess(len(data), 2 * PLENTY)
+            for text in (bytes(PLENTY), NOISE + bytes(8 * MIB)):
+                body = Body(encoding, limit=64 * MIB).read(deflate(text))
+                self.assertEqual(body.told, (text, ""), encoding)
 
     def test_bomb_within_a_bomb_is_stopped_too(self) -> None:
         """The limit holds for what is between two codings as well."""

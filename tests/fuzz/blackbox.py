@@ -2,8 +2,9 @@
 
 ``python -m tests.fuzz.blackbox COUNT`` starts one on loopback, whose way out leads to a
 provider here, throws so many malformed requests, heads, frames and half-closed connections at
-its six ports, and then asserts that the process is up and serves, that its memory has not
-grown, and that it counts nothing as under way. Prints what it did as one line of JSON.
+its six ports, some at the same time, and then asserts that the process is up and serves, that
+its memory has not grown, and that it counts nothing as under way. Prints what it did as one
+line of JSON.
 """
 
 import json
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 from twisted.internet.threads import deferToThread
 
@@ -31,6 +32,9 @@ from tests.squid.proxy import PROVIDERS, hold
 NAMES = tuple(known.name for known in PROVIDERS)
 MOST_GROWTH = 48 * 1024 * 1024
 """Bytes by which the process may grow after it has warmed up."""
+
+AT_ONCE = 6
+"""Connections at the same time."""
 
 _UPGRADE = (
     b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -93,9 +97,22 @@ def throw_all(
 ) -> None:
     """So many connections, one after the other."""
     for number in range(count):
-        throw(ports[number % len(ports)], noise(chance), chance)
+        throw(chance.choice(ports), noise(chance), chance)
         if number % 1000 == 0:
             done(number)
+
+
+def storm(
+    ports: list[int], count: int, seed: int, done: Callable[[int], None]
+) -> Deferred[Any]:
+    """So many connections, ``AT_ONCE`` at a time; the same for the same seed."""
+    shares = [count // AT_ONCE + (n < count % AT_ONCE) for n in range(AT_ONCE)]
+    return gatherResults(
+        [
+            deferToThread(throw_all, ports, share, random.Random(f"{seed} {n}"), done)
+            for n, share in enumerate(shares)
+        ]
+    )
 
 
 def resident(pid: int) -> int:
@@ -131,11 +148,10 @@ async def story(reactor: Any, count: int, seed: int) -> None:
         assert service._process is not None
         pid = service._process.pid
         ports = [service.port(name) for name in NAMES]
-        chance = random.Random(seed)  # to be the same each time
         forget = lambda number: _forget(reactor, provider, middle)  # noqa: E731
-        await deferToThread(throw_all, ports, min(count, 3000), chance, forget)
+        await storm(ports, min(count, 3000), seed, forget)
         warm, began = resident(pid), time.monotonic()
-        await deferToThread(throw_all, ports, count, chance, forget)
+        await storm(ports, count, seed + 1, forget)
         seconds = time.monotonic() - began
         live = await deferToThread(quiet, ports[0])
         grown = resident(pid) - warm

@@ -128,6 +128,7 @@ def tunnel(
     how: Ending = "reset",
     direction: Literal["up", "down"] = "down",
     gate: Gate | None = None,
+    port: int | None = None,
 ) -> Behaviour:
     """Open the tunnel.
 
@@ -139,13 +140,13 @@ def tunnel(
         how: how it ends.
         direction: of the bytes that ``cut`` counts; down is toward the agent.
         gate: opened by the test when ``cut`` shall happen.
+        port: where it leads, whatever was asked for.
     """
 
     async def behave(line: ConnectLine) -> None:
-        port = line.proxy.routes.get(line.authority)
-        if port is None:
-            port = int(line.authority.rpartition(":")[2])
-        endpoint = TCP4ClientEndpoint(line.reactor, "127.0.0.1", port)
+        asked = int(line.authority.rpartition(":")[2])
+        leads = port or line.proxy.routes.get(line.authority, asked)
+        endpoint = TCP4ClientEndpoint(line.reactor, "127.0.0.1", leads)
         far = Line(line.reactor)
         line.proxy.far.append(far)
         try:

@@ -1,7 +1,7 @@
 """What every ledger must do, wherever it writes."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 
@@ -61,6 +61,19 @@ class LedgerSuite(LoopbackCase):
     async def settled(self, ledger: Store, id: str, *spent: Entry) -> None:
         """Write down what was spent."""
         await now(ledger.settle(id, spent))
+
+    def attempts(self, ledger: Store) -> list[Callable[[], Any]]:
+        """All that anybody can ask of it."""
+        return [
+            lambda: ledger.reserve(Claim("b", (tokens(1),))),
+            lambda: ledger.extend("b", [tokens(1)]),
+            lambda: ledger.settle("a", [tokens(1)]),
+            lambda: ledger.release("c"),
+            lambda: ledger.add([tokens(1)]),
+            lambda: ledger.clear(RUN, "tokens"),
+            lambda: ledger.set_cap(RUN, "tokens", 1),
+            ledger.standings,
+        ]
 
     async def figures(self, ledger: Store) -> dict[str, tuple[int, int]]:
         """Spent and reserved of each account; of tokens, if nothing else is said."""

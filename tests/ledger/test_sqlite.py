@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from apiproxy.ledger.rules import Bounds, Store
 from apiproxy.ledger.sqlite import SqliteLedger
-from apiproxy.policy.ledger import Claim, LedgerUnavailable
+from apiproxy.policy.ledger import LedgerUnavailable
 from tests.kit.hypothesis_profile import STEADY
 from tests.ledger.machine import LedgerMachine
 from tests.ledger.suite import CommonTests, LedgerSuite, tokens
@@ -181,17 +181,7 @@ class SqliteLedgerTests(CommonTests, SqliteSuite):
         other = sqlite3.connect(self.path, isolation_level=None)
         self.addCleanup(other.close)
         other.execute("BEGIN IMMEDIATE")
-        for attempt in (
-            lambda: ledger.reserve(Claim("b", (tokens(1),))),
-            lambda: ledger.extend("a", [tokens(1)]),
-            lambda: ledger.settle("a", [tokens(1)]),
-            lambda: ledger.release("a"),
-            lambda: ledger.add([tokens(1)]),
-            lambda: ledger.clear("run:1", "tokens"),
-            lambda: ledger.set_cap("run:1", "tokens", 1),
-            ledger.standings,
-            ledger.sweep,
-        ):
+        for attempt in (*self.attempts(ledger), ledger.sweep):
             with self.assertRaises(LedgerUnavailable):
                 attempt()
         ledger._busy_ms = 3

@@ -112,7 +112,8 @@ class WarningTests(SynchronousTestCase):
     def test_where_there_is_no_place_it_is_not_used_up(self) -> None:
         """The next request carries it."""
         steering = editor(steering=True)
-        for body in (b"{}", b"no", b"[]"):
+        heavy = b'{"messages":[],"x":[' + b"[]," * 200_000 + b"0]}"
+        for body in (b"{}", b"no", b"[]", heavy):
             self.assertEqual(
                 steering.edit("chat", body, stream=False, used=0.99).body, body
             )

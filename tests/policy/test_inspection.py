@@ -165,6 +165,19 @@ class InspectTests(SynchronousTestCase):
         self.assertEqual(found(b"x" * (32 * 1024 * 1024 + 1)), {"unreadable"})
         self.assertEqual(found(b"--boundary\r\n"), {"upload"})
 
+    def test_a_million_values(self) -> None:
+        """Nothing is made of them, so that no body fills the memory; prose may be long."""
+        many = b'{"url":1,"x":[' + b"[]," * 200_000 + b"0]}"
+        for body in (
+            many,
+            many.replace(b"1", "\u00e9".encode()),
+            many.decode().encode("utf-16"),
+        ):
+            self.assertEqual(found(body), {"unreadable"})
+        text = "[1, 2, 3]" * 200_000
+        body = json.dumps({"x": text, "tools": [{"type": "mcp"}]}).encode()
+        self.assertEqual(found(body), {"mcp at ?"})
+
     def test_other_encodings(self) -> None:
         """Some readers of JSON find out by themselves."""
         for encoding in ("utf-8-sig", "utf-16", "utf-16-be", "utf-32-le"):

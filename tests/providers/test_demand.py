@@ -1,6 +1,7 @@
 """Tests of ``apiproxy.providers.demand``."""
 
 import gzip
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -112,6 +113,15 @@ class BodyTests(SynchronousTestCase):
             demand = ask({"model": "m", key: ["n"]})
             self.assertEqual(demand.unreadable, "ambiguous_model")
             self.assertEqual(ask({"model": "m", key: []}).unreadable, "")
+
+    def test_no_objects_are_made_of_what_is_no_word(self) -> None:
+        """A list of a million lists is no model and no number, whatever key it has."""
+        many = b"[" + b"[]," * 1_000_000 + b"0]"
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for key in (b"model", b"models", b"max_tokens", b"n", b"stream"):
+            ask(b'{"%b":%b}' % (key, many))
+        self.assertLess(tracemalloc.get_traced_memory()[1], 10 * len(many))
 
     def test_encoded_bodies_are_read(self) -> None:
         """gzip, deflate and br, as Codex and others send them."""

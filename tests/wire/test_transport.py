@@ -7,8 +7,8 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.wire.transport import Transport, probes, transport_of, tune
-from tests.kit.memory import MemoryTransport
+from apiproxy.wire.transport import Transport, probes, quiet, transport_of, tune
+from tests.kit.memory import NOWHERE, MemoryTransport
 
 
 class TuneTests(SynchronousTestCase):
@@ -48,3 +48,12 @@ class TuneTests(SynchronousTestCase):
         protocol = Protocol()
         transport = MemoryTransport(protocol)
         self.assertIs(transport_of(protocol), transport)
+
+
+class QuietTests(SynchronousTestCase):
+    def test_a_factory_that_says_nothing(self) -> None:
+        """It gives the protocol that was made, and is no line in the log."""
+        protocol = Protocol()
+        factory = quiet(lambda address: protocol)
+        self.assertIs(factory.buildProtocol(NOWHERE), protocol)
+        self.assertFalse(factory.noisy)

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.config import Origin, Settings
 from apiproxy.listening import PortTaken
+from apiproxy.outside import Outside
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
@@ -45,9 +46,11 @@ class FrontCase(SynchronousTestCase):
             LineLog(self.lines.append, level="info", now=float),
             self.workers.launch,
             lambda: self.origin,
-            notify=self.notified.append,
-            dropped=lambda: 3,
-            give_up=self.give_up,
+            Outside(
+                notify=self.notified.append,
+                dropped=lambda: 3,
+                give_up=self.give_up,
+            ),
         )
         return self.made
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
-from tests.test_tap import GET, KEY, SECONDS, Notified, Service, ServiceCase, ask
+from tests.test_tap import GET, KEY, SECONDS, UPLOAD, Service, ServiceCase, ask
 
 TEXT = (
     b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n"
@@ -115,11 +115,7 @@ def refused(agent: socket.socket) -> bool:
 class ServingTests(WorkersCase):
     def test_a_life_in_lines(self) -> None:
         """As of one process: listening and up are said once, all is JSON, the end is 0."""
-        notified = Notified(path := self.path())
-        self.addCleanup(notified.socket.close)
-        service = self.start(NOTIFY_SOCKET=path, APIPROXY_LOG_LEVEL="debug")
-        port = service.up()
-        self.assertEqual(notified.next(), "READY=1")
+        service, port, notified = self.ready(APIPROXY_LOG_LEVEL="debug")
         self.assertEqual(service.lines[-1]["workers"], 2)
         self.assertEqual(sorted(workers(service)), [0, 1])
         for _ in range(4):
@@ -349,27 +345,15 @@ class LimitTests(WorkersCase):
 class SignalTests(WorkersCase):
     def test_a_reload_is_for_all(self) -> None:
         """Every worker has the new settings when it is said; a mistake changes nothing."""
-        notified = Notified(path := self.path())
-        self.addCleanup(notified.socket.close)
-        config = Path(os.path.abspath(self.mktemp()))
-        config.write_text("[limits]\nbody = 100\n")
-        service = self.start("--config", str(config), NOTIFY_SOCKET=path)
-        port = service.up()
-        self.assertEqual(notified.next(), "READY=1")
-        upload = (
-            b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-            b"Content-Length: 200\r\n\r\n" + b"x" * 200
-        )
+        config = self.config("[limits]\nbody = 100\n")
+        service, port, notified = self.ready("--config", str(config))
 
         def statuses() -> set[bytes]:
-            return {ask(port, upload)[9:12] for _ in range(4)}
+            return {ask(port, UPLOAD)[9:12] for _ in range(4)}
 
         self.assertEqual(statuses(), {b"413"})
         config.write_text("[limits]\nbody = 1000\n")
-        service.signal(signal.SIGHUP)
-        service.log(lambda line: line.get("message") == "settings are in force")
-        self.assertTrue(notified.next().startswith("RELOADING=1\nMONOTONIC_USEC="))
-        self.assertEqual(notified.next(), "READY=1")
+        self.reread(service, notified)
         self.assertEqual(statuses(), {b"502"})
         config.write_text("[limits]\nbody = -1\n")
         service.signal(signal.SIGHUP)
@@ -381,20 +365,15 @@ class SignalTests(WorkersCase):
 
     def test_a_worker_s_replacement_has_what_is_in_force(self) -> None:
         """Whatever stands in the file by then, which nobody has been told to read."""
-        config = Path(os.path.abspath(self.mktemp()))
-        config.write_text("[limits]\nbody = 100\n")
+        config = self.config("[limits]\nbody = 100\n")
         service = self.start("--config", str(config))
         port = service.up()
         config.write_text("nonsense")
         os.kill(workers(service)[1], signal.SIGKILL)
         service.log(lambda line: line["event"] == "worker_lost")
-        upload = (
-            b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-            b"Content-Length: 200\r\n\r\n" + b"x" * 200
-        )
         self.until(lambda: self.figures(port)["apiproxy_workers"] == 2)
         for _ in range(8):
-            self.assertEqual(ask(port, upload)[9:12], b"413")
+            self.assertEqual(ask(port, UPLOAD)[9:12], b"413")
         self.assertEqual(sorted(workers(service)), [0, 1])
 
     def test_a_stop_waits_for_what_is_under_way(self) -> None:

@@ -23,6 +23,8 @@ from typing import (
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
+from apiproxy.core.json_weight import MOST_VALUES, Lightener, is_heavy
+
 S = TypeVar("S", bound=Struct)
 
 MOST = 1 << 40
@@ -296,20 +298,33 @@ class Event(Shape):
 
 
 _event = msgspec.json.Decoder(Event).decode
+_light = Lightener(
+    info.encode_name
+    for shape in (Event, Response)
+    for info in msgspec.structs.fields(shape)
+)
 _any = msgspec.json.Decoder().decode
 
 
 def read_event(data: bytes) -> Event | None:
-    """What a JSON object says; None for anything else."""
-    try:
-        return _event(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return read_leniently(Event, data)
+    """What a JSON object says; None for anything else.
+
+    One that is large, and has too many values or wrong ones, keeps what it says of figures
+    and names, and loses its text.
+    """
+    if len(data) <= MOST_VALUES or not is_heavy(data):
+        try:
+            return _event(data)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            pass
+    return read_leniently(Event, data)
 
 
 def read_leniently(shape: type[S], data: bytes) -> S | None:
     """What a JSON object says, without the fields that are not as they should be."""
     try:
+        if len(data) > MOST_VALUES:
+            data = _light.lighten(data)
         # Text that is not UTF-8 is no JSON; its figures are still worth reading.
         found = _any(data.decode("utf-8", "replace"))
         return _fitted_struct(shape, found) if isinstance(found, dict) else None

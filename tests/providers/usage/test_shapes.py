@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.usage import Demand
 from apiproxy.providers.usage.reader import Reading
-from apiproxy.providers.usage.shapes import Event, Tokens, read_event
+from apiproxy.providers.usage.shapes import Event, Response, Tokens, read_event
 from tests.kit.hypothesis_profile import STEADY
 
 _NAMES = st.sampled_from(
@@ -28,6 +28,30 @@ _JSON = st.recursive(
 
 
 class ReadTests(SynchronousTestCase):
+    def test_a_million_values(self) -> None:
+        """Figures and names are read all the same, and nothing is made of the rest."""
+        many = b"[" + b'{"text":"a"},' * 200_000 + b"7]"
+        usage = b'"usage":{"input_tokens":5,"output_tokens":6}'
+        for data in (
+            b'{"id":"i","content":%b,%b}' % (many, usage),
+            b'{"id":"i",%b,"output":"\xff","content":%b}' % (usage, many),
+            b'{"id":"i","response":{"output":%b,%b}}' % (many, usage),
+        ):
+            event = read_event(data)
+            assert event is not None and event.id == "i"
+            inner = event.response if isinstance(event.response, Response) else event
+            assert inner.usage is not None
+            self.assertEqual(inner.usage.output_tokens, 6)
+            self.assertEqual((event.content, event.output), (None, None))
+
+    def test_what_is_long_and_no_utf_8(self) -> None:
+        """Neither are its figures lost, nor is its text read twice."""
+        text = b"\xff" * 1_000_000
+        event = read_event(b'{"content":"%b","usage":{"input_tokens":5}}' % text)
+        assert event is not None and event.usage is not None
+        self.assertEqual((event.usage.input_tokens, event.content), (5, None))
+        self.assertIsNone(read_event(text))
+
     def test_a_wrong_type_costs_only_its_field(self) -> None:
         """The rest is read all the same."""
         event = read_event(
