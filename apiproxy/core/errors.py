@@ -82,6 +82,7 @@ class ProxyError(Exception):
         retriable: whether the agent may send the same request again.
         kind: the ``type`` of the error in the body; empty for what the provider's own
             dialect calls an error with this status.
+        spent: whether a budget is used up, which dialects may have a name of their own for.
         message: one sentence for the person who reads the agent's output; it names the
             setting to look at where there is one, and never contains a secret.
         details: figures that stand beside the message in the body; they are public.
@@ -93,6 +94,7 @@ class ProxyError(Exception):
     fault: ClassVar[Fault] = "us"
     retriable: ClassVar[bool] = False
     kind: ClassVar[str] = ""
+    spent: ClassVar[bool] = False
     default: ClassVar[str] = "Something went wrong inside apiproxy."
 
     def __init__(
@@ -291,6 +293,7 @@ class TokensExceeded(PolicyRefusal):
     """The budget of effective tokens is spent."""
 
     code = kind = "effective_tokens_limit_exceeded"
+    spent = True
     default = "Maximum effective tokens exceeded; see APIPROXY_MAX_EFFECTIVE_TOKENS."
 
 
@@ -301,6 +304,7 @@ class RunsExceeded(PolicyRefusal):
     """
 
     code = kind = "max_runs_exceeded"
+    spent = True
     default = "Maximum number of runs exceeded; see APIPROXY_MAX_RUNS."
 
 
@@ -308,6 +312,7 @@ class MissesExceeded(PolicyRefusal):
     """Too many answers in a row read nothing from the provider's cache."""
 
     code = kind = "max_cache_misses_exceeded"
+    spent = True
     default = "Maximum cache misses exceeded; see APIPROXY_MAX_CACHE_MISSES."
 
 
@@ -315,6 +320,7 @@ class DenialsExceeded(PolicyRefusal):
     """The provider has answered 401 or 403 too often."""
 
     code = kind = "permission_denied_limit_exceeded"
+    spent = True
     default = (
         "Maximum permission denied answers exceeded;"
         " see APIPROXY_MAX_PERMISSION_DENIED."
@@ -325,6 +331,7 @@ class CreditsExceeded(PolicyRefusal):
     """The budget of money is spent."""
 
     code = kind = "ai_credits_limit_exceeded"
+    spent = True
     default = "Maximum AI credits exceeded; see APIPROXY_MAX_AI_CREDITS."
 
 

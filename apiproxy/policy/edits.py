@@ -113,7 +113,7 @@ def _warned(shape: Shape, body: bytes, text: str) -> bytes | None:
 
 def _with_usage(body: bytes) -> bytes:
     """With ``stream_options.include_usage``, whatever the agent has said of it."""
-    if is_heavy(body):  # each would be looked at in turn
+    if is_heavy(body):  # a step for each bracket, and others wait meanwhile
         raise _unreadable("too_many_values")
     options, wish = ("stream_options",), ("stream_options", "include_usage")
     try:

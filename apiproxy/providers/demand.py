@@ -69,11 +69,11 @@ _ENCODED = re.compile(rb'[\s:"]*+[A-Za-z0-9+/=_\\-]*+')
 _FILES = (b"base64,", b'"data"', b'"bytes"')
 """What stands before base64: in a data URL, and as the key of its own in other dialects."""
 
+_MOST_FILES = 1000
+"""Those that are looked for. More of them count as text."""
+
 _FILE_BYTES = 4096
 """What an image or a file counts as: about a thousand tokens, whatever its size."""
-
-_MOST_FILES = 10_000
-"""Images and files of each kind that are looked for; more of them count by their bytes."""
 
 _KNOWN = (
     *(_LIMITS + _ANSWERS + _NESTED + _LATER + _FALLBACKS),
@@ -160,15 +160,16 @@ def prompt_bytes(body: bytes) -> int:
     """How long a prompt is, with the images and files in it counted as what they may cost."""
     size = len(body)
     for sign in _FILES:
-        end = 0
+        at = -1
         for _ in range(_MOST_FILES):
-            at = body.find(sign, end)
+            at = body.find(sign, at + 1)
             if at < 0:
                 break
             run = _ENCODED.match(body, at + len(sign))
             assert run is not None  # It may match nothing.
             end = run.end()
             size -= max(0, end - at - _FILE_BYTES)
+            at = end - 1
     return size
 
 

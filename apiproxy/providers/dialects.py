@@ -76,11 +76,17 @@ class OpenAIDialect:
 
 @frozen
 class AnthropicDialect:
-    """``{"type": "error", "error": {"type", "message"}, "request_id"}``, and our code."""
+    """``{"type": "error", "error": {"type", "message"}, "request_id"}``, and our code.
+
+    A budget that is spent is a ``billing_error`` here, as Anthropic calls an account that has
+    run dry. After any other 400 Claude Code asks twice more, each time with a feature less.
+    """
 
     def render(self, error: ProxyError, request_id: str) -> bytes:
         """The JSON body."""
         kind = _kind(_ANTHROPIC, error, "invalid_request_error", "api_error")
+        if error.spent:
+            kind = "billing_error"
         return msgspec.json.encode(
             {
                 "type": "error",

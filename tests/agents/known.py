@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from tests.agents.evidence import Problems, refused, says, tail
-from tests.agents.scenarios import SPENT, SPENT_HERE, Check, no_socket
+from tests.agents.evidence import Problems, tail
+from tests.agents.scenarios import Check, no_socket
 from tests.agents.scene import Outcome, Scene
 
 
@@ -36,26 +36,7 @@ def gives_up(scene: Scene, outcome: Outcome) -> Problems:
     return problems
 
 
-def tries_without(scene: Scene, outcome: Outcome) -> Problems:
-    """The agent asks twice more, each time without a feature, and then fails and says why."""
-    problems = []
-    if not outcome.end.code:
-        problems.append("exit code 0 in spite of a refusal")
-    if not (says(outcome, SPENT) or says(outcome, SPENT_HERE)):
-        problems.append(f"our message was not printed: {tail(outcome)}")
-    if refused(scene) != 3:
-        problems.append(f"{refused(scene)} requests were refused, and not 3 as usual")
-    return problems
-
-
-_WITHOUT = Knows(
-    "at a 400 Claude Code asks twice more, each time without a feature that may be too new",
-    tries_without,
-)
-
 KNOWN: Mapping[tuple[str, str], Knows] = {
-    ("claude", "budget refused"): _WITHOUT,
-    ("claude", "budget of ours spent"): _WITHOUT,
     ("gemini", "cut in mid-stream"): Knows(
         "a stream that breaks after some text ends Gemini CLI with an error", gives_up
     ),

@@ -188,8 +188,7 @@ _GIVES_UP = "it does not retry unless it is told to"
 
 def _row(sdk: Sdk, part: Part, problems: Problems, seconds: float) -> Row:
     design = part.verdict is _gave_up
-    turn = part.turn.removeprefix("spent_")
-    known = _GIVES_UP if design else sdk.notes.get(turn, "")
+    known = _GIVES_UP if design else sdk.notes.get(part.turn, "")
     note = "; ".join(problems) or known
     result: Any = "FAILED" if problems else "by design" if design else "ok"
     transport = "websocket" if part.in_socket else "http"

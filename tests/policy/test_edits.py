@@ -48,12 +48,6 @@ class UsageTests(SynchronousTestCase):
             edited = self.wished(body)
             self.assertEqual(json.loads(edited)["stream_options"], options)
 
-    def test_a_million_values(self) -> None:
-        """Looking through them would take a minute; such a stream is refused."""
-        heavy = CHAT[:-1] + b',"x":[' + b"[]," * 200_000 + b"0]}"
-        error = self.assertRaises(BodyUnreadable, self.wished, heavy)
-        self.assertEqual(error.details, {"reason": "too_many_values"})
-
     def test_only_where_a_budget_needs_it(self) -> None:
         """By default; it can be switched on and off."""
         for budgets, active in (
@@ -79,6 +73,13 @@ class UsageTests(SynchronousTestCase):
             self.assertEqual(edited.body, CHAT)
         for body in (b"", b"[]", b'{"a":', b"\xff"):
             self.assertRaises(BodyUnreadable, self.wished, body)
+
+    def test_a_million_values(self) -> None:
+        """Looking for the place among them would keep everybody waiting for seconds."""
+        many = b'{"model":"m","stream":true,"x":[' + b"[]," * 1_000_000 + b"0]}"
+        with self.assertRaises(BodyUnreadable) as raised:
+            self.wished(many)
+        self.assertIn("too_many_values", str(raised.exception))
 
     def test_what_need_not_be_asked(self) -> None:
         """No budget, another dialect, no stream: it passes, however it is packed."""

@@ -176,8 +176,12 @@ class BodyTests(SynchronousTestCase):
         for begin in (b'"url":"data:image/png;base64,', b'"data" : "', b'"bytes":"'):
             image = b"{" + begin + b"A+/_\\/" * 200_000 + b'"}'
             self.assertLess(prompt_bytes(image * 3), 15_000)
-        many = b'"data":"' + b"A" * 8192 + b'",'
-        self.assertGreater(prompt_bytes(many * 12_000), 12_000 * 4096 + 2_000 * 4096)
+        many = (
+            b'["data",' + b'"data",' * 100_000 + b"0]"
+        )  # what is looked for has an end
+        self.assertEqual(prompt_bytes(many), len(many))
+        images = b'{"data":"%b"},' % (b"A" * 8192) * 2000
+        self.assertGreater(prompt_bytes(images), len(images) // 2)
         text = b'{"data":"' + b"four words were said " * 1000 + b'"}'
         self.assertEqual(prompt_bytes(text), len(text))
 

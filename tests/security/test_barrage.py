@@ -7,6 +7,7 @@ tests makes them so many.
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from base64 import b64encode
 from collections import Counter
@@ -60,8 +61,10 @@ class CanaryCase(PitfallCase):
         """Provider, egress proxy and files; the environment of an apiproxy between them."""
         await self.stage_provider()
         self.middle = await self.started(ConnectProxy(self.reactor))
-        self.folder = folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        # Not trial's folder: the path of a Unix socket must be short.
+        place = tempfile.TemporaryDirectory(prefix="apiproxy-keys-", dir="/tmp")
+        self.addCleanup(place.cleanup)
+        self.folder = folder = Path(place.name)
         for name, source in (
             ("anthropic", "file"),
             ("vertex", "toml"),
