@@ -69,7 +69,7 @@ class Settings:
         lean_imports: whether packages that serving does not need are left out.
         lean_io: whether sockets are written to and served without Twisted's detours.
         grace: seconds that live exchanges get at shutdown.
-        watch: seconds between two looks at files that hold keys; 0: nobody looks.
+        watch: seconds between two looks at files that were read; 0: nobody looks.
         websockets: whether WebSockets are carried.
         workers: processes that serve.
         usage_log_dir: directory of the usage log; None for no log.

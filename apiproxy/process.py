@@ -21,6 +21,8 @@ from apiproxy.telemetry.sink import StdoutSink
 EXIT_CONFIGURATION = 1
 EXIT_PORT_TAKEN = 2
 
+_CHANGED = "a file that settings were read from has changed"
+
 
 class Served(Protocol):
     """What a process does: a ``Proxy``, or a part of several processes that serve as one."""
@@ -71,8 +73,8 @@ class Process(Service):
             sink: where the log ends.
             observer: takes what Twisted logs.
             reread: gives the settings as they are now; may raise ConfigurationError.
-            reread_changed: gives them if a file with a key has changed, else None; may raise
-                ConfigurationError.
+            reread_changed: gives them if a file that they were made of has changed, else None;
+                may raise ConfigurationError.
             watch: seconds between two calls of it; 0: it is never called.
             worker: whether this is one of several, which heeds only some signals.
             exit_unusable: code with which it ends if it cannot serve by the settings.
@@ -183,7 +185,7 @@ class Process(Service):
         return []
 
     def _watch(self) -> None:
-        """Look at files with keys when it is time for it; only one process does."""
+        """Look at files when it is time for it; only one process does."""
         if self._next_look is not None:
             self._next_look.cancel()
             self._next_look = None
@@ -193,7 +195,7 @@ class Process(Service):
     def _look(self) -> None:
         self._next_look = None
         self._watch()  # first: a bug in what follows does not end the watch
-        _ = self._put_in_force(self._reread_changed, "a file with a key has changed")
+        _ = self._put_in_force(self._reread_changed, _CHANGED)
 
     def give_up(self) -> None:
         """Stop in order, then exit with the code of a configuration error."""

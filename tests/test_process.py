@@ -227,7 +227,7 @@ class ProcessTests(SynchronousTestCase):
         self.changed = [Settings(watch=7.0)]
         clock.advance(5.0)
         self.assertEqual(self.all.calls[-1], "reload")
-        self.assertIn(b"a file with a key has changed", self.lines[0])
+        self.assertIn(b"a file that settings were read from has changed", self.lines[0])
         self.assertEqual([call.getTime() for call in clock.calls], [22.0])
         self.changed = [Settings(watch=0.0)]
         clock.advance(7.0)

@@ -398,20 +398,33 @@ class ReloadTests(ServiceCase):
         self.assertIn(b"HTTP/1.1 502 ", ask(port, UPLOAD))
 
     def test_a_key_in_a_file_is_rotated(self) -> None:
-        """Without a signal; what is in the configuration file waits for one."""
+        """Without a signal, for which the configuration file and pipes wait."""
         config = Path(os.path.abspath(self.mktemp()))
         key = config.with_name("key")
         config.write_text(f'[providers.gemini]\nkey_file = "{key}"\n')
         key.write_text("the-first-key")
-        service = self.start("--config", str(config), APIPROXY_WATCH_SECONDS="0.1")
+        other = key.with_name("other")
+        other.write_text("another key")
+        service = self.start(
+            "--config",
+            str(config),
+            APIPROXY_WATCH_SECONDS="0.1",
+            ANTHROPIC_API_KEY_FILE=str(other),
+        )
         service.up()
+        other.unlink()
+        os.mkfifo(other)  # to open it would stall everybody
         config.write_text("nonsense")
         key.write_text("a key\0 that cannot be sent")
         line = service.log(lambda line: line["event"] == "reload")
         self.assertEqual(line["level"], "error")
         self.assertIn("providers.gemini.key_file", line["message"])
         key.write_text("the-second-key")
-        service.log(lambda line: line.get("message") == "a file with a key has changed")
+        service.log(
+            lambda line: (
+                line.get("message") == "a file that settings were read from has changed"
+            )
+        )
         service.log(lambda line: line.get("message") == "settings are in force")
 
 

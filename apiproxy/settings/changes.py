@@ -1,9 +1,10 @@
-"""Files that hold a key, or the list of callers, and hold something else by now.
+"""Files that settings were read from, and that hold something else by now.
 
 Whoever rotates a key writes a file, and cannot always send a signal as well: a mounted secret
-of Kubernetes just changes. So the files that the settings were made of are looked at now and
-then. What is new counts when it was found twice, because a file may be half written; and what
-made no sense is not tried again until it changes.
+of Kubernetes just changes. So files with keys, callers, prices or authorities are looked at
+now and then. What is new counts when it was found twice, because a file may be half written,
+and an empty one surely is: a shell empties what a slow program is about to fill. What made no
+sense is not tried again until it changes.
 
 Only ordinary files are looked at: a pipe would be read empty, or never answer. What was found
 is what the settings are made of, and nothing is read a second time for them.
@@ -58,7 +59,7 @@ class Changes:
                 now = self._read(path)
             except NotWatched:
                 continue
-            if now != held:
+            if now != held and (now is None or now.strip()):
                 found[path] = now
         return found
 

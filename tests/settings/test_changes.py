@@ -38,9 +38,17 @@ class ChangesTests(SynchronousTestCase):
         self.assertFalse(self.found())
         self.assertTrue(self.found())
 
+    def test_a_file_that_is_about_to_be_written(self) -> None:
+        """Nobody loses a key because the new one is a long time coming."""
+        for empty in (b"", b" \n"):
+            self.files[b"/b"] = empty
+            self.assertEqual([self.found() for _ in range(3)], [False] * 3)
+        self.files[b"/b"] = b"new"
+        self.assertEqual([self.found() for _ in range(2)], [False, True])
+
     def test_what_made_no_sense_is_tried_once(self) -> None:
         """The settings were not put in force, so the file still differs."""
-        self.files[b"/a"] = b""
+        self.files[b"/a"] = b"no"
         self.assertEqual([self.found() for _ in range(4)], [False, True, False, False])
         self.files[b"/a"] = b"three"
         self.assertEqual([self.found() for _ in range(3)], [False, True, False])

@@ -13,6 +13,11 @@ CREATE = (
     b'{"type":"response.create","model":"gpt-5.1","input":"Good day","stream":true}'
 )
 
+LIVE: tuple[dict[str, Any], ...] = (
+    {"setup": {"model": "models/x"}},
+    {"client_content": {}},
+)
+
 
 @frozen
 class Socket:
@@ -427,7 +432,7 @@ class LiveTests(SynchronousTestCase):
         """Google might pass over it, and OpenAI over the rest: nobody can tell whose it is."""
         socket = self.setup()
         for kind in ("x", "response.create", "session.update"):
-            for said in ({"setup": {"model": "models/x"}}, {"client_content": {}}):
+            for said in LIVE:
                 demand = socket.ask(type=kind, **said)
                 self.assertEqual(demand.unreadable, "ambiguous_model")
 
