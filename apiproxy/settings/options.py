@@ -90,7 +90,7 @@ _GENERAL = (
         "watch",
         seconds(zero=True),
         5.0,
-        "Seconds between looks at files with keys, callers and such; 0: only SIGHUP reads them.",
+        "Seconds between looks at files with keys, callers, …; 0: only SIGHUP reads them.",
     ),
     Option(
         ("APIPROXY_WEBSOCKET",),
