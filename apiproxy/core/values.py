@@ -92,4 +92,8 @@ def joined(fields: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
 
     Of a list, lines in a row are one line (RFC 9110, section 5.3).
     """
-    return b", ".join([value for key, value in fields if key.lower() == name])
+    found = b""
+    for key, value in fields:
+        if key.lower() == name:
+            found = found + b", " + value if found else value
+    return found
