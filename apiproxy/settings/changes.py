@@ -6,8 +6,9 @@ now and then. What is new counts when it was found twice, because a file may be 
 and an empty one surely is: a shell empties what a slow program is about to fill. What made no
 sense is not tried again until it changes.
 
-Only ordinary files are looked at: a pipe would be read empty, or never answer. What was found
-is what the settings are made of, and nothing is read a second time for them.
+Only ordinary files are looked at: a pipe would be read empty, or never answer, and the number
+of a descriptor that was read may be that of anything by now. What was found is what the
+settings are made of, and nothing is read a second time for them.
 """
 
 import os
@@ -18,6 +19,9 @@ from apiproxy.settings.origin import Origin
 
 _MOST = 8 * 1024 * 1024
 """Bytes of a file that is looked at."""
+
+_DESCRIPTORS = (b"/dev/fd/", b"/dev/std", b"/proc/")
+"""How a path begins behind which each process finds something of its own."""
 
 Contents = dict[bytes, bytes | None]
 """What files hold, by path; None for one that cannot be read."""
@@ -55,6 +59,8 @@ class Changes:
     def _differing(self, origin: Origin) -> Contents:
         found: Contents = {}
         for path, held in origin.files.items():
+            if path.startswith(_DESCRIPTORS):
+                continue
             try:
                 now = self._read(path)
             except NotWatched:

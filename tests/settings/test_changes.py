@@ -82,6 +82,17 @@ class ChangesTests(SynchronousTestCase):
             self.files[b"/b"] = b"key"
             self.assertFalse(self.found())
 
+    def test_descriptors_are_not_looked_at(self) -> None:
+        """They were read and closed; by now their numbers may be those of anything."""
+        for name in (b"/dev/fd/9", b"/proc/self/fd/9", b"/dev/stdin"):
+            self.origin = Origin({}, None, {name: b"key"})
+            for now in (None, b"a line of the log"):
+                self.files[name] = now
+                self.assertEqual([self.found() for _ in range(3)], [False] * 3)
+        self.origin = Origin({}, None, {b"/dev/shm/key": b"key"})
+        self.files[b"/dev/shm/key"] = b"new"
+        self.assertEqual([self.found() for _ in range(2)], [False, True])
+
     def test_what_never_rests(self) -> None:
         """It is never found."""
         for number in range(10):
