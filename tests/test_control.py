@@ -10,6 +10,7 @@ from apiproxy.config import ConfigurationError
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.stopping import StopOrder
 from apiproxy.listening import PortTaken
+from apiproxy.outside import Outside
 from apiproxy.policy.ledger import LedgerUnavailable, Standing
 from apiproxy.service import Proxy
 from tests.kit.memory import get
@@ -80,7 +81,8 @@ class ControlTests(ProxyCase):
         """It begins when that has been said."""
         ended: list[bool] = []
         proxy, sources = self.controlled()
-        self.patch(proxy, "_end_process", lambda: ended.append(True))
+        outside = Outside(end=lambda: ended.append(True))
+        self.patch(proxy, "_outside", outside)
         sources.drain()
         self.assertEqual((ended, sources.reload()), ([], ()))
         self.reactor.advance(1)
