@@ -155,3 +155,13 @@ class OrdinaryTests(SynchronousTestCase):
         with open(path, "wb") as file:
             file.truncate(1 << 30)
         self.assertRaises(NotWatched, read_ordinary, path)
+
+    def test_a_file_that_grows(self) -> None:
+        """It was small when we asked."""
+        small, large = self.path(), self.path()
+        Path(os.fsdecode(small)).write_bytes(b"key")
+        with open(large, "wb") as file:
+            file.truncate(1 << 30)
+        told = os.stat(small)
+        self.patch(os, "fstat", lambda descriptor: told)
+        self.assertRaises(NotWatched, read_ordinary, large)
