@@ -115,17 +115,18 @@ def _with_usage(body: bytes) -> bytes:
     """With ``stream_options.include_usage``, whatever the agent has said of it."""
     if is_heavy(body):  # a step for each bracket, and others wait meanwhile
         raise _unreadable("too_many_values")
-    options, wish = ("stream_options",), ("stream_options", "include_usage")
+    wish = "include_usage"
     try:
-        said = find(body, wish)
-        if said is not None:
-            return replace(body, said, b"true")
-        span = find(body, options)
+        span = find(body, ("stream_options",))
         if span is None:
-            return insert_member(body, (), options[0], b'{"include_usage":true}')
-        if body[span.begin : span.begin + 1] == b"{":
-            return insert_member(body, options, wish[1], b"true")
-        return replace(body, span, b'{"include_usage":true}')
+            return insert_member(body, (), "stream_options", b'{"include_usage":true}')
+        options = body[span.begin : span.end]
+        if not options.startswith(b"{"):
+            return replace(body, span, b'{"include_usage":true}')
+        said = find(options, (wish,))
+        if said is None:
+            return replace(body, span, insert_member(options, (), wish, b"true"))
+        return replace(body, span, replace(options, said, b"true"))
     except SpliceError:
         raise _unreadable("nested_too_deep") from None
 

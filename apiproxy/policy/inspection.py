@@ -15,6 +15,7 @@ What stands in a text is never looked at, nor the arguments of a call of the age
 and parsing for the others.
 """
 
+import codecs
 import json
 import re
 import string
@@ -25,7 +26,7 @@ from typing import Any
 
 from attrs import frozen
 
-from apiproxy.core.json_weight import is_heavy
+from apiproxy.core.json_weight import is_dense, is_heavy, shortened
 
 KINDS = (
     "mcp",
@@ -42,6 +43,8 @@ KINDS = (
 """``url`` is a picture or file that the provider fetches, ``code`` also a container."""
 
 _MOST_BYTES = 32 * 1024 * 1024
+_MOST_PARSED = 4 * 1024 * 1024  # once long strings are shortened
+_PIECE = 1024 * 1024
 _MOST_USES = 256
 
 _TYPES = (
@@ -150,15 +153,16 @@ def inspect(body: bytes) -> list[ToolUse]:
     if len(body) > _MOST_BYTES:
         return [ToolUse("unreadable")]
     try:
-        encoding = json.detect_encoding(body)
-        text = body.decode(encoding)
-        plain = body if encoding == "utf-8" else text.encode()
+        plain = _in_utf8(body)
+        if is_dense(plain):
+            return [ToolUse("unreadable")]
         if _SUSPECT.search(_squeezed(plain)) is None:
             return []
-        if is_heavy(plain):
+        short = b"" if is_heavy(plain) else shortened(plain)
+        if not short or len(short) > _MOST_PARSED:
             return [ToolUse("unreadable")]
         # Any: whatever JSON there is.
-        value: Any = json.loads(text, object_pairs_hook=_Pairs)
+        value: Any = json.loads(short.decode(), object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
         return [ToolUse("unreadable")]
     found: dict[ToolUse, None] = {}
@@ -167,6 +171,28 @@ def inspect(body: bytes) -> list[ToolUse]:
         if len(found) >= _MOST_USES:
             break
     return list(found)
+
+
+def _in_utf8(body: bytes) -> bytes:
+    """A text as UTF-8 has it.
+
+    It is looked at in pieces, because Python's own text may take four times as much.
+
+    Raises:
+        ValueError: it is not in the encoding that a parser would take it to be in.
+    """
+    encoding = json.detect_encoding(body)
+    if encoding == "utf-8" and body.isascii():
+        return body
+    decode = codecs.getincrementaldecoder(encoding)().decode
+    pieces = range(0, len(body), _PIECE)
+    if encoding == "utf-8":
+        for at in pieces:
+            decode(body[at : at + _PIECE])
+        decode(b"", True)
+        return body
+    plain = [decode(body[at : at + _PIECE]).encode() for at in pieces]
+    return b"".join((*plain, decode(b"", True).encode()))
 
 
 def _squeezed(text: bytes) -> bytes:

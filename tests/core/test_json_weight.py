@@ -2,9 +2,18 @@
 
 import json
 
+from hypothesis import given, strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.core.json_weight import MOST_VALUES, Lightener, is_heavy
+from apiproxy.core.json_weight import (
+    LONG,
+    MOST_SIGNS,
+    MOST_VALUES,
+    Lightener,
+    is_dense,
+    is_heavy,
+    shortened,
+)
 
 
 class WeightTests(SynchronousTestCase):
@@ -37,6 +46,37 @@ class WeightTests(SynchronousTestCase):
             text = b"[" * (MOST_VALUES + 1) + b'"' + piece * (8 * 1024 * 1024)
             # It takes 0.1 s; looking from each quote to the end would take days.
             self.assertTrue(is_heavy(text))
+
+    def test_a_dense_text(self) -> None:
+        """Of nothing but quotes or escapes, which has few values, or none."""
+        for piece in (b'"', b"\\", b'\\"'):
+            text = b'{"a":"%b"}' % (piece * (MOST_SIGNS // len(piece)))
+            self.assertTrue(is_dense(text))
+            self.assertTrue(is_heavy(text))
+            self.assertFalse(is_dense(text[: len(text) // 2]))
+
+
+class ShortenedTests(SynchronousTestCase):
+    @given(st.text(max_size=20), st.text(min_size=1, max_size=20), st.booleans())
+    def test_a_long_string_begins_as_it_did(
+        self, first: str, piece: str, escaped: bool
+    ) -> None:
+        """It is a string still, wherever it was cut; others are as they were."""
+        whole = first + piece * (2 * LONG)
+        value = {"a": whole, first: [first, 1, {"b": piece}], "c": whole}
+        text = json.dumps(value, ensure_ascii=escaped)
+        cut = json.loads(shortened(text.encode("utf-8", "surrogatepass")))
+        for key in {"a", "c"} - {first}:
+            self.assertLess(len(cut[key]), LONG)
+            begin = cut[key].encode("utf-16", "surrogatepass")
+            self.assertTrue(whole.encode("utf-16", "surrogatepass").startswith(begin))
+        if first not in ("a", "c"):
+            self.assertEqual(cut[first], value[first])
+
+    def test_what_is_no_json(self) -> None:
+        """Nothing is made right, or raises."""
+        for text in (b"", b'"', b'"' + b"a" * 9999, b'"\\' * 9999, b"\xff" * 9999):
+            self.assertLessEqual(len(shortened(text)), len(text) + 1)
 
 
 class LightenTests(SynchronousTestCase):

@@ -1,6 +1,7 @@
 """What is found in a request."""
 
 import json
+import tracemalloc
 from typing import Any
 
 from hypothesis import given, strategies as st
@@ -186,6 +187,35 @@ class InspectTests(SynchronousTestCase):
         text = "[1, 2, 3]" * 200_000
         body = json.dumps({"x": text, "tools": [{"type": "mcp"}]}).encode()
         self.assertEqual(found(body), {"mcp at ?"})
+
+    def test_long_strings(self) -> None:
+        """Of a picture or an address only the beginning is looked at, which has the host."""
+        address = "https://i.example/" + "a" * 100_000
+        body = {"image_url": address, "x": "\U0001f600" * 400_000, "type": "mcp"}
+        for text in (json.dumps(body), json.dumps(body, ensure_ascii=False)):
+            self.assertEqual(found(text.encode()), {"url at i.example", "mcp at ?"})
+
+    def test_too_much_to_be_parsed(self) -> None:
+        """Even with its long strings shortened."""
+        short = json.dumps([{"url": "x" * 4000}] * 1200).encode()
+        self.assertEqual(found(short), {"unreadable"})
+
+    def test_nothing_but_quotes_or_escapes(self) -> None:
+        """They have few values, and others would wait until all were looked at."""
+        for piece in (b'"', b"\\n", b'\\"'):
+            body = b'{"x":"%b"}' % (piece * 2_000_001)
+            self.assertEqual(found(body), {"unreadable"})
+
+    def test_memory(self) -> None:
+        """Python's own text of a body with one emoji in it is four times as large."""
+        body = b'{"type":"mcp","x":"%b"}' % ("\U0001f600".encode() + b"a" * 8_000_000)
+        for text in (body, body.replace(b"mcp", b"none")):
+            tracemalloc.start()
+            self.addCleanup(tracemalloc.stop)
+            inspect(text)
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            self.assertLess(most, 3 * len(body))
 
     def test_a_million_values_in_other_encodings(self) -> None:
         """An escaped quote ends no string there, either: the lists after it count."""
