@@ -154,7 +154,9 @@ def insert_item(body: bytes, path: Path, index: int, value: bytes) -> bytes:
 
 
 def _container(body: bytes, path: Path, bracket: bytes) -> Span:
-    span = find(body, path)
+    """Where an object or array stands; of the whole text only its beginning is looked at."""
+    whole = Span(_skip(_VALUE_AHEAD, body, 0), len(body))
+    span = find(body, path) if path else whole
     if span is None or not body.startswith(bracket, span.begin):
         raise SpliceError("no such object or array")
     return span
