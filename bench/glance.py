@@ -15,7 +15,7 @@ _EVERY_US = 200_000
 
 
 class Glance:
-    """Streams that are read in turn, each five times a second.
+    """Streams that are read in turn, each at least five times a second.
 
     Attributes:
         talks: they.
