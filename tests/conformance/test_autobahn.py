@@ -19,6 +19,7 @@ from autobahn.websocket.compress import PerMessageDeflateOffer
 from autobahn.websocket.compress_deflate import PerMessageDeflateOfferAccept
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.task import deferLater
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from tests.kit.case import LoopbackCase
@@ -83,6 +84,8 @@ class AutobahnTests(LoopbackCase):
         print(_summary(found, different))
         self.assertEqual(different, {})
         await self.look_at_log(service, at_least=len(found))
+        # The echo server's timers (a second for a Close) stay a while, though cancelled.
+        await deferLater(self.reactor, 2.0)
 
     async def stage(self) -> tuple[str, str, Service]:
         """The URLs of the echo server, directly and through the proxy; and the proxy."""
