@@ -184,15 +184,13 @@ def _in_utf8(body: bytes) -> bytes:
     encoding = json.detect_encoding(body)
     if encoding == "utf-8" and body.isascii():
         return body
-    decode = codecs.getincrementaldecoder(encoding)().decode
-    pieces = range(0, len(body), _PIECE)
+    pieces = (body[at : at + _PIECE] for at in range(0, len(body), _PIECE))
+    texts = codecs.iterdecode(pieces, encoding)
     if encoding == "utf-8":
-        for at in pieces:
-            decode(body[at : at + _PIECE])
-        decode(b"", True)
+        for _ in texts:  # only to see that it is
+            pass
         return body
-    plain = [decode(body[at : at + _PIECE]).encode() for at in pieces]
-    return b"".join((*plain, decode(b"", True).encode()))
+    return b"".join(text.encode() for text in texts)
 
 
 def _squeezed(text: bytes) -> bytes:

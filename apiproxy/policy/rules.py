@@ -5,13 +5,14 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from apiproxy.core.metered import NANODOLLARS_PER_CREDIT
 from apiproxy.policy.overlay import NO_PRICES, Overlay
 from apiproxy.policy.tariff import Price
 
 Unknown = Literal["refuse", "default", "free"]
 """What becomes of a model whose price nobody knows."""
 
-CREDIT = 10_000_000
+CREDIT = NANODOLLARS_PER_CREDIT
 """Billionths of a dollar in one AI credit, which is a cent."""
 
 
