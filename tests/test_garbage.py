@@ -15,6 +15,9 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from apiproxy.wire.channel import AgentChannel
+from apiproxy.wire.request import AgentRequest
+from apiproxy.wire.upgrade import Upgrade
 from tests.cost.scene import ENDS_SECONDS, NEVER, Scene, uncounted
 from tests.cost.units import UNITS
 
@@ -27,8 +30,7 @@ class GarbageTests(SynchronousTestCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         with patch(ENDS_SECONDS, NEVER):
-            # The readers of what was broken off are rings still, of some forty objects.
-            scene = Scene(folder, APIPROXY_METERING="off")
+            scene = Scene(folder)
             self.addCleanup(scene.close)
             self.live(scene, live)  # now all that is made only once has been made
             self.addCleanup(gc.set_debug, gc.get_debug())
@@ -60,6 +62,25 @@ class GarbageTests(SynchronousTestCase):
     def test_a_websocket(self) -> None:
         """Both its ends know each other, and the bridge between them."""
         self.assertEqual(self.left_by(lambda scene: _once("frame_up", scene)), {})
+
+
+class OpenTests(SynchronousTestCase):
+    def test_an_open_websocket_keeps_nothing_of_its_request(self) -> None:
+        """A thousand of them would keep a megabyte of header lines."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        others = {id(each): each for each in _of_requests()}
+        scene = Scene(folder)
+        self.addCleanup(scene.close)
+        _once("frame_up", scene)
+        kept = [each for each in _of_requests() if id(each) not in others]
+        self.assertEqual(kept, [])
+
+
+def _of_requests() -> list[object]:
+    """What there is in the whole process, of this test and of others."""
+    kinds = (AgentRequest, AgentChannel, Upgrade)
+    return [each for each in gc.get_objects() if isinstance(each, kinds)]
 
 
 def _once(unit: str, scene: Scene) -> None:

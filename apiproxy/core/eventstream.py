@@ -96,10 +96,11 @@ class EventStream:
                 at += self._needed
 
     def end(self) -> None:
-        """The body is over; it may turn out to be cut."""
+        """The body is over; it may turn out to be cut. No more may be fed."""
         if not self.gap and (self._held or self._left):
             self.gap = EVENTSTREAM_CUT
         self._held.clear()
+        del self._take  # which may know us
 
     def _measure(self, data: bytes, at: int, end: int) -> None:
         """Read how many bytes are needed: of the message, or first of its prelude."""

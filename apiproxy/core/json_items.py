@@ -106,10 +106,11 @@ class JsonItems:
         self._hold(whole, start, at)
 
     def end(self) -> None:
-        """The body is over; it may turn out to be cut."""
+        """The body is over; it may turn out to be cut. No more may be fed."""
         if not self.gap and (self._in_item or self._in_array):
             self.gap = JSON_CUT
         self._held.clear()
+        del self._take  # which may know us
 
     def _hold(self, whole: bytes | bytearray, start: int, at: int) -> None:
         """Keep the item that is not over, which was looked at up to ``at``."""

@@ -116,6 +116,10 @@ class EventScanner:
                 return
         self._read(data)
 
+    def end(self) -> None:
+        """The stream is over. No more may be fed."""
+        del self._take  # which may know us
+
     def _read(self, data: bytes) -> None:
         """Take events out one by one, and hold the beginning of the last."""
         at = 0

@@ -199,8 +199,9 @@ class Bridge:
             codes = (code, first.scanner.close_code, first.other.scanner.close_code)
             exchange.close_code = next((c for c in codes if c is not None), None)
             exchange.close(error)
-            if self._turns is not None:
-                self._turns.end(error or why)
+            turns, self._turns = self._turns, None  # it knows us
+            if turns is not None:
+                turns.end(error or why)
             self._settle_bytes()
 
     def _settle_bytes(self) -> None:

@@ -116,6 +116,7 @@ class End(Protocol):
         self._lost()
         # Whoever knows itself through us would live on until garbage is collected.
         del self._lost, self._too_big, self.other
+        self.tap = None
 
     def pauseProducing(self) -> None:
         """This side is full; the other must wait."""

@@ -82,7 +82,7 @@ class Entrance:
             self._size += len(payload)
             self._body += payload
             if self._request.length == CHUNKED:
-                self._metering.rates.charge(self.exchange.provider, len(payload))
+                self._route.charge(len(payload))
 
     def body_ended(self) -> None:
         """All is here: ask."""

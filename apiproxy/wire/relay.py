@@ -233,8 +233,7 @@ class Relay:
         data = payload
         if self._length == CHUNKED:
             data = chunk(payload)
-            if self._route.metering is not None:
-                self._route.metering.rates.charge(self.exchange.provider, len(payload))
+            self._route.charge(len(payload))
         if self._body is not None:
             self._keep(self._body, data)
         if self._line is not None:

@@ -104,6 +104,11 @@ class Route:
         exchange.run = exchange.run or self.run
         return exchange
 
+    def charge(self, size: int) -> None:
+        """An agent has sent so many bytes that nobody had been told of before."""
+        if self.metering is not None:
+            self.metering.rates.charge(self.provider.name, size)
+
     def agent_left(self, peer: str) -> None:
         """A connection of an agent, or the WebSocket that it became, is over."""
         self.census.agent_left()

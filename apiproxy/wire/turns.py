@@ -6,15 +6,11 @@ message that asks a model for a response is a demand of its own, and every respo
 
 - From upstream, bytes go on at once; then a copy is read for responses that are over. Most
   messages are a piece of an answer, or of sound, and are known by a look at their bytes.
-- From the agent they go on at once, too, unless a rule has to see a request first. Then
-  whole messages are taken out, judged one after the other, and passed on as they came. One
-  that is refused does not pass: the agent gets the error event that its client understands,
-  between two messages of the provider, and the socket lives on. Pings and Closes do not wait.
-  Live has no event for that, and its clients fail at ours or wait for ever: it is closed.
-
-A message that was compressed with what came before in mind (RFC 7692, section 7.2.3.2)
-cannot be left out: upstream would not understand the next one. So after a refusal on such
-a socket the agent's messages go on uncompressed, each in a frame of our own making.
+- From the agent they go on at once, too, unless a rule has to see a request first: then they
+  are judged in ``wire.checkpoint``. One that is refused does not pass: the agent gets the
+  error event that its client understands, between two messages of the provider, and the
+  socket lives on. Live has no event for that, and its clients fail at ours or wait for ever:
+  it is closed.
 
 Several responses may be under way at once. Which of them a record is of is known from what
 asked for it, the very ``Demand``, for that is the only thing that all dialects have.
@@ -24,24 +20,19 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import structs
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
 
 from apiproxy.core.deflate import DeflateTerms
-from apiproxy.core.errors import BodyUnreadable, InternalError, Overloaded, ProxyError
+from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Complain, Exchange
 from apiproxy.core.frames import text_frame
 from apiproxy.core.messages import Message, MessageReader
-from apiproxy.core.sieve import ControlSieve
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Ask
 from apiproxy.providers.endings import live_close
 from apiproxy.providers.usage.asked import asks_nothing
-from apiproxy.wire.failures import ours
+from apiproxy.wire.checkpoint import Checkpoint, Socket as AgentsWay
 from apiproxy.wire.metering import Metering
 from apiproxy.wire.passage import Passage, gap
-from apiproxy.wire.unasked import Unasked
-from apiproxy.wire.waiting import Waiting
 
 _POLICY = 1008
 """Close code of a socket whose response was cut (RFC 6455, section 7.4.1)."""
@@ -49,23 +40,17 @@ _POLICY = 1008
 _MASKED, _RESERVED = 0x80, 0x70
 """Bits of the second and of the first byte of a frame (RFC 6455, section 5.2)."""
 
-_INTERNAL = 1011
-_TRY_LATER = 1013
-
 _MOST_OPEN = 128
 """Requests that were let through and have no response yet; more than a reader remembers.
 
 Live may be asked as often as an agent likes while it speaks."""
 
 
-class Socket(Protocol):
+class Socket(AgentsWay, Protocol):
     """The bridge, as turns see it."""
 
     def to_agent(self, data: bytes) -> None:
         """Send bytes to the agent."""
-
-    def to_upstream(self, data: bytes) -> None:
-        """Send bytes to the provider."""
 
     @property
     def may_speak(self) -> bool:
@@ -80,12 +65,6 @@ class Socket(Protocol):
         between: bool = False,
     ) -> None:
         """End it with a Close to both sides; ``between`` if the agent's may go out here."""
-
-    def hold(self) -> None:
-        """Read no more of the agent for now."""
-
-    def release(self) -> None:
-        """Read on."""
 
 
 class Turns:
@@ -124,22 +103,17 @@ class Turns:
         self._reader = metering.follow(exchange, ask, self._settle)
         deflate = DeflateTerms.read(extensions, from_agent=True)
         self._chained = deflate is not None and deflate.takeover
-        self._reframe = False
         self._asked = MessageReader(deflate, limit)
         answers = DeflateTerms.read(extensions, from_agent=False)
         self._told = MessageReader(answers, limit)
         self._told_bytes = 0
         self._told_between = True
-        self._holding = False
         self._between = True
-        self._sieve = ControlSieve()
-        self._waiting = Waiting(self._asked, metering.held, socket)
-        self._asking: Deferred[None] | None = None
+        self._checkpoint: Checkpoint | None = None
         self._open: list[Passage] = []
         self._begun = 0
-        self._unasked = Unasked(metering, exchange, self._welcome, self.stop, complain)
         self._unsaid: list[bytes] = []
-        self._ending: ProxyError | None = None
+        self.ending: ProxyError | None = None
         self._overdue = False
 
     # From the agent.
@@ -151,9 +125,11 @@ class Turns:
             data: they.
             whole: where the payload begins, if they are one message and nothing else.
         """
-        if self._holding or (self._between and (self._ruled or self._metering.capped)):
-            self._holding = True
-            self._hold(data)
+        if self._checkpoint is not None:
+            self._checkpoint.feed(data)
+            return
+        if self._between and (self._ruled or self._metering.capped):
+            self._set_up().feed(data)
             return
         self._socket.to_upstream(data)
         if (
@@ -165,125 +141,35 @@ class Turns:
         ):
             return
         for message in self._asked.feed(data):
-            demand = self._demand(message)
+            demand = self.demand(message)
             if demand is not None and demand.inference:
-                self._let_in(self._metering.note(self._exchange, demand))
+                self.let_in(self._metering.note(self._exchange, demand))
         self._between = self._asked.clear == len(data)
 
-    def _demand(self, message: Message) -> Demand | None:
+    def _set_up(self) -> Checkpoint:
+        """From now on a rule has to see requests."""
+        self._checkpoint = checkpoint = Checkpoint(
+            self._metering,
+            self._exchange,
+            self._socket,
+            self,
+            self._asked,
+            self._mask,
+            self._complain,
+            chained=self._chained,
+        )
+        return checkpoint
+
+    def demand(self, message: Message) -> Demand | None:
         """What a message asks; None if nobody can tell."""
         return None if message.payload is None else self._reader.asked(message.payload)
 
-    def _hold(self, data: bytes) -> None:
-        """Take whole messages out of the stream; control frames go on."""
-        control, data = self._sieve.feed(data)
-        if data and self._ending is None:
-            self._waiting.keep(data)
-            self._advance()
-        if control:
-            self._socket.to_upstream(control)
-        if self._sieve.closed:
-            self._drop()
-        if not self._waiting.weigh():
-            self._overflow()
-
-    def _advance(self) -> None:
-        """Judge what waits, one after the other."""
-        queue = self._waiting.queue
-        while queue and self._asking is None and self._ending is None:
-            raw, message = self._waiting.next()
-            if message is None:
-                self._socket.to_upstream(raw)
-            else:
-                self._judge(raw, message)
-
-    def _overflow(self) -> None:
-        """More waits than may be held, here and on all other sockets."""
-        self._drop()
-        self._socket.close(_TRY_LATER, b"too much is held", Overloaded(_HELD))
-
-    def _drop(self) -> None:
-        """Forget what has not gone upstream; the agent is about to leave."""
-        self._waiting.drop()
-        if self._asking is not None:
-            self._asking.cancel()
-            self._asking = None
-
-    def _judge(self, raw: bytes, message: Message) -> None:
-        demand = self._demand(message)
-        tools = self._metering.refuse_tools(self._exchange, message.payload or b"")
-        if tools is not None:
-            self._reader.refused()
-            self._refuse(tools)
-        elif demand is None:
-            self._refuse(_unreadable(message.gap))
-        elif demand.unreadable:
-            self._reader.refused()
-            self._refuse(_unreadable(demand.unreadable))
-        elif demand.inference:
-            self._ask(raw, message, demand)
-        else:
-            self._pass(raw, message)
-
-    def _ask(self, raw: bytes, message: Message, demand: Demand) -> None:
-        story = self._enter(raw, message, demand)
-        asking = Deferred.fromCoroutine(story).addCallbacks(
-            lambda _: self._go_on(), self._refused
-        )
-        over = asking.addErrback(self._break)
-        if not over.called:
-            self._asking = over
-
-    async def _enter(self, raw: bytes, message: Message, demand: Demand) -> None:
-        """Let a request pass, or refuse it."""
-        assert message.payload is not None
-        passage = await self._metering.admit(self._exchange, demand)
-        if self._ending is not None:
-            self._reader.refused()
-            passage.end(self._ending)
-            return
-        edited = await self._metering.edited_message(passage, message.payload)
-        passage.cut = self.stop
-        self._let_in(passage)
-        if edited is message.payload:
-            self._pass(raw, message)
-        else:
-            self._reframe = self._reframe or self._chained
-            self._socket.to_upstream(text_frame(edited, self._mask()))
-
-    def _refused(self, failure: Failure) -> None:
+    def unsay(self) -> None:
+        """The message that was asked about last does not go upstream."""
         self._reader.refused()
-        if failure.check(CancelledError):
-            return
-        self._refuse(ours(failure, self._complain, "a message could not be judged"))
-        self._go_on()
 
-    def _go_on(self) -> None:
-        """The question was answered; on with what waits, unless that is going on."""
-        if self._asking is not None:
-            self._asking = None
-            self._advance()
-            if not self._waiting.weigh():
-                self._overflow()
-
-    def _break(self, failure: Failure) -> None:
-        """A bug, behind a message that had been judged."""
-        assert failure.value is not None
-        self._complain("a message could not be passed on", failure.value)
-        self._socket.close(_INTERNAL, b"internal error", InternalError())
-
-    def _pass(self, raw: bytes, message: Message) -> None:
-        """Let a message go on, as it came if upstream can understand it so."""
-        if not self._reframe:
-            self._socket.to_upstream(raw)
-        elif message.payload is not None:
-            frame = text_frame(message.payload, self._mask(), message.opcode)
-            self._socket.to_upstream(frame)
-
-    def _refuse(self, error: ProxyError) -> None:
-        """Answer a message that does not pass."""
-        self._reframe = self._reframe or self._chained
-        self._metering.refused(self._exchange, error)
+    def turn_away(self, error: ProxyError) -> None:
+        """Tell the agent that a message does not pass."""
         (self.stop if self._wordless else self._say)(error)
 
     # From upstream.
@@ -325,10 +211,10 @@ class Turns:
         for message in messages:
             if message.payload is not None:
                 self._reader.told(message.payload)
-            if self._holding and self._begun != self._reader.begun:
+            if self._checkpoint is not None and self._begun != self._reader.begun:
                 self._begun = self._reader.begun
                 self._look_for_new()
-        if self._holding and self._metering.cuts:
+        if self._checkpoint is not None and self._metering.cuts:
             self._look()
 
     def _look(self) -> None:
@@ -345,7 +231,7 @@ class Turns:
         self._socket.to_agent(data[:end])
         if end or self._socket.may_speak:
             self._say_all()
-            if self._ending is None:
+            if self.ending is None:
                 self._socket.to_agent(data[end:])
         else:
             self._socket.to_agent(data)
@@ -364,8 +250,8 @@ class Turns:
     def _say_all(self) -> None:
         unsaid, self._unsaid = self._unsaid, []
         self._socket.to_agent(b"".join(unsaid))
-        if self._ending is not None:
-            self._close(self._ending, between=True)
+        if self.ending is not None:
+            self._close(self.ending, between=True)
 
     def _settle(self, record: Record) -> None:
         """A response is over, and so is the passage of what asked for it."""
@@ -381,7 +267,7 @@ class Turns:
         if not self._reader.waiting and not self._reader.running:
             self._end_all(None)  # what asked during a response has become a part of it
 
-    def _let_in(self, passage: Passage) -> None:
+    def let_in(self, passage: Passage) -> None:
         """One more under way; one too many ends the oldest."""
         if len(self._open) >= _MOST_OPEN:
             self._open.pop(0).end(None)
@@ -405,14 +291,14 @@ class Turns:
 
     def _meet(self, demand: Demand) -> None:
         """Have a response judged that is there already."""
-        if self._holding and self._ending is None:
-            self._unasked.meet(demand)
+        if self._checkpoint is not None:
+            self._checkpoint.meet(demand)
 
-    def _welcome(self, passage: Passage) -> None:
+    def welcome(self, passage: Passage) -> None:
         """A response may be that is there already, if it is not over yet."""
         if any(passage.demand is one for one, _ in self._reader.under_way):
             passage.cut = self.stop
-            self._let_in(passage)
+            self.let_in(passage)
         else:
             passage.end(None)
 
@@ -420,15 +306,15 @@ class Turns:
 
     def stop(self, error: ProxyError) -> None:
         """Say why, and close."""
-        if self._ending is None:
-            self._ending = error
+        if self.ending is None:
+            self.ending = error
             self._say(error)
 
     def look(self) -> None:
         """Close, if the provider has not come to the end of a message for a while."""
-        if self._ending is not None:
+        if self.ending is not None:
             if self._overdue:
-                self._close(self._ending, between=False)
+                self._close(self.ending, between=False)
             self._overdue = True
 
     def _close(self, error: ProxyError, *, between: bool) -> None:
@@ -439,10 +325,9 @@ class Turns:
 
     def end(self, error: ProxyError | None) -> None:
         """The socket is closed."""
-        self._drop()
-        self._waiting.end()
-        self._holding = False  # nothing is judged any more
-        self._unasked.end()
+        checkpoint, self._checkpoint = self._checkpoint, None
+        if checkpoint is not None:
+            checkpoint.end()
         self._reader.end(gap(error))
         self._end_all(error)
 
@@ -452,20 +337,10 @@ class Turns:
             passage.end(error)
 
     def __repr__(self) -> str:
-        return (
-            f"<Turns {len(self._open)} under way, {len(self._waiting.queue)} waiting>"
-        )
+        judged = "" if self._checkpoint is None else f", {self._checkpoint!r}"
+        return f"<Turns {len(self._open)} under way{judged}>"
 
 
 def _has_worked(demand: Demand, record: Record) -> bool:
     """Whether a model has worked, perhaps for a message that asked it not to."""
     return demand.inference or (record.usage is not None and record.usage.output > 0)
-
-
-def _unreadable(why: str) -> BodyUnreadable:
-    return BodyUnreadable(
-        f"A message could not be read: {why}.", details={"reason": why}
-    )
-
-
-_HELD = "Too many messages are held at once; see APIPROXY_MAX_HELD_BYTES."

@@ -84,15 +84,9 @@ class Upgrade(Relay):
             bridge,
             b",".join(special.get(b"sec-websocket-extensions", ())),
             self._route.limits.message,
-            lambda: self._route.random(4),
+            partial(self._route.random, 4),
             self._route.complain,
         )
-
-    def _charge(self, size: int) -> None:
-        """The agent has sent so many bytes more."""
-        metering = self._route.metering
-        if metering is not None:
-            metering.rates.charge(self.exchange.provider, size)
 
     def _agreed_protocol(self, special: Special) -> bytes | None:
         """The subprotocol that upstream chose, which must be one that was offered."""
@@ -128,7 +122,7 @@ class Upgrade(Relay):
             route.watch,
             route.bridges,
             partial(route.agent_left, self._channel.peer),
-            self._charge,
+            route.charge,
         )
         bridge.open(agent, upstream, up, down, self._turns(special, bridge))
         if route.draining:

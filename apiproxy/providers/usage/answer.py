@@ -95,15 +95,14 @@ class AnswerCopy:
 
     def end(self, gap: str = "") -> None:
         """The body is complete; or it is not, for this reason."""
-        if self._over:
-            return
         inflate = self._inflate
         inflate.end()
-        whole = not gap and not inflate.gap
+        whole = not gap and not inflate.gap and not self._over
         if self._body is None and whole:
             self._open(self._begin)
         wrong = self._body.end(whole) if self._body is not None else ""
         self._deliver(gap or inflate.gap or wrong)
+        self._body, self.feed = None, _pass_over  # so that nothing lives on
 
     @property
     def running(self) -> Record | None:

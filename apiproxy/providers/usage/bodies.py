@@ -93,6 +93,7 @@ class Events:
         """No more will come. The last event may lack its blank line."""
         if whole:
             self._scanner.feed(b"\n\n")
+        self._scanner.end()
         self._take_last()
         return TOO_LARGE if self._scanner.oversized else ""
 

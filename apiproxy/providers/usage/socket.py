@@ -9,7 +9,6 @@ for. Several may be under way: events name theirs by ``response_id``, ``response
 Messages without a marker are not decoded while only one response is under way, or none.
 """
 
-from collections import deque
 from collections.abc import Callable
 
 from msgspec import Struct, structs
@@ -109,7 +108,7 @@ class SocketCopy:
         self._input = 0
         self._turn = 0
         self._last: _Asked | None = None
-        self._over: deque[str] = deque(maxlen=MOST_OPEN)
+        self._over: list[str] = []
 
     @property
     def running(self) -> list[Record]:
@@ -192,6 +191,7 @@ class SocketCopy:
         while self._asked:
             asked = self._asked.pop(0)
             self._close(self._begin(asked.demand, asked.stream_id), gap)
+        self._done = _tell_nobody  # whom we knew may know us
 
     def _ask_response(self, payload: bytes, raws: Raws) -> Demand:
         """``response.create``."""
@@ -299,7 +299,7 @@ class SocketCopy:
         self._open.remove(reading)
         record = reading.close(gap)
         if record.id:
-            self._over.append(record.id)
+            self._over = [*self._over[1 - MOST_OPEN :], record.id]
         record.model = record.model or reading.demand.model or self._model
         self.answered = reading.demand
         self._done(record)
@@ -356,3 +356,7 @@ class SocketCopy:
 
     def __repr__(self) -> str:
         return f"<SocketCopy turn {self._turn}, {len(self._open)} open>"
+
+
+def _tell_nobody(record: Record) -> None:
+    """The socket is over."""
