@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.policy.rules import Models, Rules
 from tests.kit.books import capped
-from tests.wire.test_turns import SOUND, Scene, answers, create
+from tests.wire.talk import SOUND, Scene, answers, create
 
 
 class UnaskedTests(SynchronousTestCase):
