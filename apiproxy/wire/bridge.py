@@ -43,7 +43,12 @@ class Bridge:
 
     Attributes:
         exchange: its story.
+        to_agent: sends bytes to the agent, unless that is gone; as soon as it is open.
+        to_upstream: sends bytes to the provider, likewise.
     """
+
+    to_agent: Callable[[bytes], None]
+    to_upstream: Callable[[bytes], None]
 
     def __init__(
         self,
@@ -106,6 +111,7 @@ class Bridge:
         self._bridges.add(self)
         self._upstream.join(upstream, self._agent, self._refuse_size)
         self._agent.join(agent, self._upstream, self._refuse_size)
+        self.to_agent, self.to_upstream = self._agent.write, self._upstream.write
         if up:
             self._agent.dataReceived(up)
         if down:
@@ -212,16 +218,6 @@ class Bridge:
             self._charge(more)
 
     # What turns may do.
-
-    def to_agent(self, data: bytes) -> None:
-        """Send bytes to the agent."""
-        if not self._agent.gone:
-            self._agent.write(data)
-
-    def to_upstream(self, data: bytes) -> None:
-        """Send bytes to the provider."""
-        if not self._upstream.gone:
-            self._upstream.write(data)
 
     @property
     def may_speak(self) -> bool:

@@ -93,22 +93,23 @@ class End(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Hand it on."""
+        scanner, other = self.scanner, self.other
         self.heard += len(data)
-        self.spoke_last, self.other.spoke_last = True, False
+        self.spoke_last, other.spoke_last = True, False
         if self._deaf:
             return
         try:
-            data = self.scanner.feed(data)
+            data = scanner.feed(data)
         except MessageTooLarge:
             self._too_big()
             return
         self.passed += len(data)
-        if self.scanner.closed and not self.other.scanner.closed:
+        if scanner.closed and not other.scanner.closed:
             self.closed_first = True
         if self.tap is None:
-            self.other.write(data)
+            other.write(data)
         else:
-            self.tap(data, self.scanner.whole)
+            self.tap(data, scanner.whole)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """This side is gone."""

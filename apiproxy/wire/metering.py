@@ -78,6 +78,8 @@ class Metering:
     """Rules, queue and ledger of one process.
 
     Attributes:
+        accounts: where everything is written down, and whether an operator has set a cap,
+            which may be at any time.
         cuts: whether a response that crosses a cap is ended in the middle.
         rates: how often each provider may be asked.
         held: memory for the bodies of requests that are not on their way yet.
@@ -117,7 +119,7 @@ class Metering:
         self._admission = admission
         self._editor = editor
         self._tools = tools
-        self._accounts = accounts
+        self.accounts = accounts
         self._places = places
         self._seconds = seconds
         self._new_id = new_id
@@ -137,15 +139,10 @@ class Metering:
         """Whether a rule has to see a message on a socket before it goes on."""
         return self.rates.enabled or self.gates(exchange)
 
-    @property
-    def capped(self) -> bool:
-        """Whether an operator has set a cap, which may be at any time."""
-        return self._accounts.capped
-
     def _limited(self, exchange: Exchange) -> bool:
         """Whether an operator's cap or the caller's own limits hold for it."""
         grant = exchange.grant
-        return self._accounts.capped or (grant is not None and grant.limited)
+        return self.accounts.capped or (grant is not None and grant.limited)
 
     # The way in.
 
@@ -188,7 +185,7 @@ class Metering:
 
     def refused(self, exchange: Exchange, error: ProxyError) -> None:
         """Tell of a refusal that an agent gets."""
-        self._accounts.refused(exchange, error)
+        self.accounts.refused(exchange, error)
 
     def asks(self, ask: Ask) -> bool:
         """Whether a request makes a model work."""
@@ -205,11 +202,11 @@ class Metering:
         if call is None or not call.inference:
             return None
         demand = Demand(True, call.model, ask.length or 0, stream=call.stream)
-        return Passage(self._accounts, exchange, demand, self._seconds, call.shape)
+        return Passage(self.accounts, exchange, demand, self._seconds, call.shape)
 
     def note(self, exchange: Exchange, demand: Demand) -> Passage:
         """A passage that only counts."""
-        return Passage(self._accounts, exchange, demand, self._seconds)
+        return Passage(self.accounts, exchange, demand, self._seconds)
 
     async def enter(self, exchange: Exchange, ask: Ask, body: bytes) -> Entered:
         """Let a request pass, or refuse it.
@@ -276,7 +273,7 @@ class Metering:
         if passage.claim is None:
             return 0.0
         try:
-            standings = self._accounts.ledger.standings()
+            standings = self.accounts.ledger.standings()
             if not isinstance(standings, list):
                 standings = await standings
         except LedgerUnavailable:
@@ -335,7 +332,7 @@ class Metering:
 
     async def _claim(self, exchange: Exchange, demand: Demand) -> Claim | None:
         """Set aside what a demand may cost; None if the ledger is away and that is fine."""
-        claim = self._accounts.claim(self._new_id(), exchange, demand)
+        claim = self.accounts.claim(self._new_id(), exchange, demand)
         assert claim is not None
         try:
             shortage = await self._reserve(claim)
@@ -349,14 +346,14 @@ class Metering:
 
     async def _reserve(self, claim: Claim) -> Shortage | None:
         """Ask the ledger; if the agent leaves meanwhile, what it sets aside is given back."""
-        ledger = self._accounts.ledger
+        ledger = self.accounts.ledger
         later = ledger.reserve(claim)
         if not isinstance(later, Deferred):
             assert later is None or isinstance(later, Shortage)
             return later
         known: Deferred[Shortage | None] = Deferred()
         _ = later.addCallbacks(
-            lambda found: _answer(known, found, lambda: self._accounts.drop(claim)),
+            lambda found: _answer(known, found, lambda: self.accounts.drop(claim)),
             lambda failure: None if known.called else known.errback(failure),
         )
         return await known
@@ -386,7 +383,7 @@ class Metering:
         return socket_refusal(error, exchange.id)
 
     def __repr__(self) -> str:
-        return f"<Metering {self._accounts!r}>"
+        return f"<Metering {self.accounts!r}>"
 
 
 def _answer(

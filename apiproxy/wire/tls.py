@@ -156,22 +156,23 @@ class TlsLine(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypt, and hand on."""
-        if len(data) <= _RECORD:
-            self._take(data)
+        if len(data) > _RECORD:
+            self._take_records(data)
             return
-        for at in range(0, len(data), _RECORD):
-            self.undelivered = at + _RECORD < len(data)
-            self._take(data[at : at + _RECORD])
-            if self.disconnecting:
-                break
-        self.undelivered = False
-
-    def _take(self, data: bytes) -> None:
         self._incoming.write(data)
         if self._verified is not None:
             self._handshake()
         elif not self._goodbye:
             self._read()
+
+    def _take_records(self, data: bytes) -> None:
+        """Take what is more than a record, piece by piece."""
+        for at in range(0, len(data), _RECORD):
+            self.undelivered = at + _RECORD < len(data)
+            self.dataReceived(data[at : at + _RECORD])
+            if self.disconnecting:
+                break
+        self.undelivered = False
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell whoever waits; without a goodbye, an orderly end is not orderly."""
@@ -218,45 +219,43 @@ class TlsLine(Protocol):
 
     def _read(self) -> None:
         """Decrypt all that is there; one call of the protocol above for all of it."""
-        read, incoming = self._tls.read, self._incoming
-        data: list[bytes] = []
+        incoming, broken, data = self._incoming, False, b""
         try:
-            while True:
-                piece = read(_READ)
-                if not piece:
-                    self._goodbye = True
-                    break
-                data.append(piece)
-                # OpenSSL itself holds nothing back: what is read at once is over a record.
-                if not incoming.pending:
-                    break
+            data = self._tls.read(_READ)
+            self._goodbye = not data
+            # OpenSSL itself holds nothing back: what is read at once is over a record.
+            while incoming.pending and not self._goodbye:
+                piece = self._tls.read(_READ)
+                self._goodbye = not piece
+                data += piece
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
             self._goodbye = True
         except ssl.SSLError:
-            self._deliver(data)
-            self.abortConnection()
-            return
+            broken = True
         if self._fresh or not data:
-            # OpenSSL keeps 16 KiB for a session ticket it has read until the next write;
-            # an empty one sends nothing, and a stream may never write again.
-            # Behind our own goodbye it is an error, which nobody minds.
-            with suppress(ssl.SSLError):
-                self._tls.write(b"")
+            self._let_go_of_ticket()
         if self._outgoing.pending:
             self._flush()
-        self._deliver(data)
-        if self._goodbye and not self.disconnecting:
+        if data and self.protocol is not None:
+            if self._fresh:
+                self._fresh = False
+                self._sessions.remember(self._host, self._tls)
+            self.protocol.dataReceived(data)
+        if broken:
+            self.abortConnection()
+        elif self._goodbye and not self.disconnecting:
             self.loseConnection()
 
-    def _deliver(self, data: list[bytes]) -> None:
-        if not data or self.protocol is None:
-            return
-        if self._fresh:
-            self._fresh = False
-            self._sessions.remember(self._host, self._tls)
-        self.protocol.dataReceived(data[0] if len(data) == 1 else b"".join(data))
+    def _let_go_of_ticket(self) -> None:
+        """OpenSSL keeps 16 KiB for a session ticket it has read until the next write.
+
+        An empty one sends nothing, and a stream may never write again. Behind our own
+        goodbye it is an error, which nobody minds.
+        """
+        with suppress(ssl.SSLError):
+            self._tls.write(b"")
 
     def _flush(self) -> None:
         if self._outgoing.pending and self.transport is not None:

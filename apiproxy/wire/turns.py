@@ -94,6 +94,7 @@ class Turns:
             complain: told of bugs.
         """
         self._metering = metering
+        self._accounts = metering.accounts
         self._ruled = metering.holds(exchange)
         self._wordless = metering.only_closes(ask)
         self._exchange = exchange
@@ -128,7 +129,7 @@ class Turns:
         if self._checkpoint is not None:
             self._checkpoint.feed(data)
             return
-        if self._between and (self._ruled or self._metering.capped):
+        if self._between and (self._ruled or self._accounts.capped):
             self._set_up().feed(data)
             return
         self._socket.to_upstream(data)
