@@ -13,9 +13,9 @@ reported once and dropped for this exchange (telemetry fails open). Nothing here
 chunk: the wire adds to ``bytes_up`` and ``bytes_down`` itself.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, get_args
 
 from apiproxy.core.errors import InternalError, ProxyError
 from apiproxy.core.grant import Grant
@@ -44,25 +44,24 @@ class Guard(Protocol):
 
 
 class Observer(Protocol):
-    """Is told once in each of its phases; looks at the exchange, changes nothing.
+    """Is told once in each phase it wants; looks at the exchange, changes nothing."""
 
-    Attributes:
-        phases: those it wants to be told of.
-    """
-
-    @property
-    def phases(self) -> Collection[Phase]:
-        """Those it wants to be told of."""
+    def wants(self, phase: Phase, transport: Transport) -> bool:
+        """Whether it wants to be told of this phase of such exchanges; always the same."""
 
     def observe(self, exchange: "Exchange") -> None:
         """Called when the exchange has entered ``exchange.phase``."""
 
 
+Told = Mapping[Phase, tuple["Observer", ...]]
+"""Who is told when."""
+
+
 class Observers:
-    """All observers, sorted by phase once, so that nobody is told what it does not want.
+    """All observers, sorted once, so that nobody is told what it does not want.
 
     Attributes:
-        of: who is told when, by phase.
+        of: who is told when, by transport.
         patient: whom the end of an exchange can be told later, by ``Exchange.tell_patient``.
     """
 
@@ -77,10 +76,20 @@ class Observers:
         """
         self._all = observers
         self._patient = patient
-        self.of = {phase: _interested(observers, phase) for phase in Phase}
-        for phase in (ASKED, FORWARDED, ANSWERING):
-            self.of[phase] += _interested(patient, phase)
-        self.patient = _interested(patient, CLOSED)
+        both = (*observers, *patient)
+        self.of: dict[Transport, Told] = {
+            transport: {
+                phase: _interested(
+                    observers if phase is CLOSED else both, phase, transport
+                )
+                for phase in Phase
+            }
+            for transport in get_args(Transport)
+        }
+        self.patient: dict[Transport, tuple[Observer, ...]] = {
+            transport: _interested(patient, CLOSED, transport)
+            for transport in get_args(Transport)
+        }
 
     def without(self, observer: Observer) -> "Observers":
         """The others."""
@@ -90,8 +99,10 @@ class Observers:
         )
 
 
-def _interested(observers: Iterable[Observer], phase: Phase) -> tuple[Observer, ...]:
-    return tuple(each for each in observers if phase in each.phases)
+def _interested(
+    observers: Iterable[Observer], phase: Phase, transport: Transport
+) -> tuple[Observer, ...]:
+    return tuple(each for each in observers if each.wants(phase, transport))
 
 
 NOBODY = Observers()
@@ -252,11 +263,13 @@ class Exchange:
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
-        self._tell(self._observers.of[phase])
+        told = self._observers.of[self.transport][phase]
+        if told:
+            self._tell(told)
 
     def tell_patient(self) -> None:
         """Tell of the end those who could wait."""
-        self._tell(self._observers.patient)
+        self._tell(self._observers.patient[self.transport])
 
     def _tell(self, observers: tuple[Observer, ...]) -> None:
         for observer in observers:
@@ -287,9 +300,8 @@ class Exchange:
 class Crowd(Protocol):
     """Knows how much is under way; exchanges tell it as they tell any observer."""
 
-    @property
-    def phases(self) -> Collection[Phase]:
-        """Those it wants to be told of."""
+    def wants(self, phase: Phase, transport: Transport) -> bool:
+        """Whether it wants to be told of this phase of such exchanges."""
 
     @property
     def live(self) -> int:
@@ -317,11 +329,13 @@ class Census:
         agents: connections of agents, WebSockets included; kept by the wire.
     """
 
-    phases = (ASKED, CLOSED)
-
     def __init__(self) -> None:
         self.live = 0
         self.agents = 0
+
+    def wants(self, phase: Phase, transport: Transport) -> bool:
+        """Beginnings and ends."""
+        return phase in (ASKED, CLOSED)
 
     def agent_came(self) -> None:
         """One connection more."""

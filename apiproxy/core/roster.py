@@ -2,7 +2,8 @@
 
 from itertools import islice
 
-from apiproxy.core.exchange import ASKED, CLOSED, Exchange
+from apiproxy.core.exchange import ASKED, CLOSED, Exchange, Phase
+from apiproxy.core.metered import Transport
 from apiproxy.core.stopping import LiveExchange
 
 MOST_SHOWN = 4096
@@ -12,12 +13,14 @@ MOST_SHOWN = 4096
 class Roster:
     """The observer that knows all live exchanges."""
 
-    phases = (ASKED, CLOSED)
-
     def __init__(self) -> None:
         """Nothing is under way."""
         # By themselves: their ids are chosen by agents, and two may have the same.
         self._live: dict[Exchange, None] = {}
+
+    def wants(self, phase: Phase, transport: Transport) -> bool:
+        """Beginnings and ends."""
+        return phase in (ASKED, CLOSED)
 
     def observe(self, exchange: Exchange) -> None:
         """Take it in, and out."""

@@ -1,5 +1,7 @@
 """What is counted where a provider has not told, or has told nonsense."""
 
+from msgspec import structs
+
 from apiproxy.core.usage import Demand, Record, Usage
 
 BYTES_PER_TOKEN = 4
@@ -37,19 +39,8 @@ def so_far(record: Record, demand: Demand) -> Usage:
 
 def bounded(usage: Usage, output: int | None = None) -> Usage:
     """A usage in which no figure is absurd; with another output, if one is given."""
-    if (
-        output is None
-        and 0 <= usage.input <= LARGEST
-        and 0 <= usage.cached <= LARGEST
-        and 0 <= usage.written <= LARGEST
-        and 0 <= usage.written_hour <= LARGEST
-        and 0 <= usage.output <= LARGEST
-        and 0 <= usage.reasoning <= LARGEST
-        and 0 <= usage.audio_input <= LARGEST
-        and 0 <= usage.audio_output <= LARGEST
-        and 0 <= usage.image_input <= LARGEST
-        and 0 <= usage.image_output <= LARGEST
-    ):
+    figures = structs.astuple(usage)  # ``inclusive`` is among them, and never absurd
+    if output is None and min(figures) >= 0 and max(figures) <= LARGEST:
         return usage  # as with all but mistakes and lies
     return Usage(
         tokens(usage.input),

@@ -10,8 +10,8 @@ codes from our classes, and a method that is not well known counts as ``OTHER``.
 
 from collections.abc import Callable, Iterable, Mapping
 
-from apiproxy.core.exchange import ANSWERING, ASKED, CLOSED, Exchange
-from apiproxy.core.metered import Metered
+from apiproxy.core.exchange import ANSWERING, ASKED, CLOSED, Exchange, Phase
+from apiproxy.core.metered import Metered, Transport
 from apiproxy.telemetry.report import Report
 from apiproxy.telemetry.tally import Tally
 from apiproxy.telemetry.usage_tally import count
@@ -30,8 +30,6 @@ class Counters:
         log_lines_dropped: likewise.
         usage_lines_dropped: likewise.
     """
-
-    phases = (ASKED, ANSWERING, CLOSED)
 
     def __init__(
         self,
@@ -59,19 +57,21 @@ class Counters:
         self._now = now
         self._started = now()
 
+    def wants(self, phase: Phase, transport: Transport) -> bool:
+        """Beginnings and ends, and when a WebSocket is open."""
+        return phase in (ASKED, CLOSED) or (
+            phase is ANSWERING and transport == "websocket"
+        )
+
     def observe(self, exchange: Exchange) -> None:
         """Count what this phase adds."""
-        phase = exchange.phase
+        phase, tally = exchange.phase, self.tally(exchange.provider)
         if phase is CLOSED:
-            self.tally(exchange.provider).close(exchange)
+            tally.close(exchange)
         elif phase is ASKED:
-            self.tally(exchange.provider).active += 1
-        elif (
-            phase is ANSWERING
-            and exchange.transport == "websocket"
-            and exchange.status == 101
-        ):
-            self.tally(exchange.provider).sockets += 1
+            tally.active += 1
+        elif exchange.status == 101:
+            tally.sockets += 1
 
     def connected(self, provider: str) -> None:
         """A connection to this provider was made."""

@@ -4,14 +4,13 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from apiproxy.core.exchange import CLOSED, Exchange
+from apiproxy.core.exchange import CLOSED, Exchange, Phase
+from apiproxy.core.metered import Transport
 from apiproxy.telemetry.batch import Batch
 
 
 class Ends(Batch[Exchange]):
     """The observer that has those told later for whom the end of an exchange can wait."""
-
-    phases = (CLOSED,)
 
     def __init__(
         self, clock: IReactorTime, first: Callable[[], None] = lambda: None
@@ -23,5 +22,9 @@ class Ends(Batch[Exchange]):
             first: called before several are told, to find out what they have used.
         """
         super().__init__(clock, Exchange.tell_patient, first)
+
+    def wants(self, phase: Phase, transport: Transport) -> bool:
+        """Ends."""
+        return phase is CLOSED
 
     observe = Batch.add

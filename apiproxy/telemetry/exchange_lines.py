@@ -7,8 +7,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from apiproxy.core.errors import InternalError
-from apiproxy.core.exchange import ASKED, CLOSED, Exchange
-from apiproxy.core.metered import NANODOLLARS_PER_CREDIT, Metered
+from apiproxy.core.exchange import ASKED, CLOSED, Exchange, Phase
+from apiproxy.core.metered import NANODOLLARS_PER_CREDIT, Metered, Transport
 from apiproxy.telemetry.lines import LineLog
 
 LONGEST_NAME = 256
@@ -62,8 +62,6 @@ class ExchangeLines:
     ``_rejected`` and ``_failed``.
     """
 
-    phases = (ASKED, CLOSED)
-
     def __init__(self, log: LineLog, hosts: Mapping[str, str]) -> None:
         """Make the observer.
 
@@ -74,11 +72,14 @@ class ExchangeLines:
         self._log = log
         self._hosts = hosts
 
+    def wants(self, phase: Phase, transport: Transport) -> bool:
+        """Ends, and the beginnings of WebSockets."""
+        return phase is CLOSED or (phase is ASKED and transport == "websocket")
+
     def observe(self, exchange: Exchange) -> None:
-        """Write a line if this phase has one."""
+        """Write the line of this phase."""
         if exchange.transport == "http":
-            if exchange.phase is CLOSED:
-                self._ended(exchange, severity(exchange), "request_complete")
+            self._ended(exchange, severity(exchange), "request_complete")
         elif exchange.phase is CLOSED:
             self._socket_ended(exchange)
         else:

@@ -72,7 +72,7 @@ class ProviderResource(ReverseProxyResource):
         exchange = route.exchange(
             request_id(request.special) or route.new_id(),
             ask.method,
-            split_target(request.head.target)[0],
+            request.head.target.partition(b"?")[0],
             websocket=ask.upgrade,
             grant=grant,
         )

@@ -18,7 +18,8 @@ import mmap
 import os
 import sys
 
-from apiproxy.core.exchange import ASKED, CLOSED, Exchange
+from apiproxy.core.exchange import ASKED, CLOSED, Exchange, Phase
+from apiproxy.core.metered import Transport
 
 _SLOT = 8  # figures of eight bytes
 _HEAD = 8  # figures before the first slot
@@ -90,8 +91,6 @@ class Shares:
 class SharedCensus:
     """Counts what is under way here, and knows what is under way in all workers."""
 
-    phases = (ASKED, CLOSED)
-
     def __init__(self, shares: Shares, worker: int) -> None:
         """Count in the slot of this worker."""
         self._shares = shares
@@ -119,6 +118,10 @@ class SharedCensus:
     def agent_left(self) -> None:
         """One connection fewer."""
         self._figures[self._left] += 1
+
+    def wants(self, phase: Phase, transport: Transport) -> bool:
+        """Beginnings and ends."""
+        return phase in (ASKED, CLOSED)
 
     def observe(self, exchange: Exchange) -> None:
         """Count an exchange in, and out."""

@@ -31,11 +31,14 @@ class Clock:
 class Diary:
     """An observer that writes down each phase."""
 
-    phases = frozenset(Phase)
-
-    def __init__(self, events: list[str], name: str = "saw") -> None:
+    def __init__(self, events: list[str], name: str = "saw", *phases: Phase) -> None:
         self._events = events
         self._name = name
+        self._phases = phases or tuple(Phase)
+
+    def wants(self, phase: Phase, transport: str) -> bool:
+        """Those it was made for."""
+        return phase in self._phases
 
     def observe(self, exchange: Exchange) -> None:
         """Write it down."""
@@ -45,7 +48,9 @@ class Diary:
 class Broken:
     """An observer or guard that has a bug."""
 
-    phases = frozenset(Phase)
+    def wants(self, phase: Phase, transport: str) -> bool:
+        """All."""
+        return True
 
     def observe(self, exchange: Exchange) -> None:
         """Break."""
@@ -277,8 +282,7 @@ class ObserverTests(ExchangeCase):
 
     def test_observer_is_told_only_what_it_wants(self) -> None:
         """Whoever wants the end alone is not called before."""
-        last = Diary(self.events, "last")
-        last.phases = frozenset((Phase.CLOSED,))
+        last = Diary(self.events, "last", Phase.CLOSED)
         exchange = self.exchange(last)
         exchange.forward(reused=False)
         exchange.answer(ANSWER)

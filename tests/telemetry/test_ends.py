@@ -14,6 +14,10 @@ class Diary:
         self.phases = phases
         self.told: list[str] = []
 
+    def wants(self, phase: Phase, transport: str) -> bool:
+        """Those it was made for."""
+        return phase in self.phases
+
     def observe(self, exchange: Exchange) -> None:
         """Write it down."""
         self.told.append(f"{exchange.id} {exchange.phase.name}")

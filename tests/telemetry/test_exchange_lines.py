@@ -189,7 +189,6 @@ class ExchangeLinesTests(SynchronousTestCase):
         """A provider without a host in the table has none in the line."""
         log = LineLog(self.raw.append, level="info", now=lambda: 0.0)
         exchange = self.exchange()
-        ExchangeLines(log, {}).observe(exchange)
         self.assertEqual(self.lines, [])
         exchange.close()
         ExchangeLines(log, {}).observe(exchange)
