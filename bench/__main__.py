@@ -90,7 +90,8 @@ def _plan(options: argparse.Namespace) -> Plan:
     if options.repeats:
         plan = plan.with_repeats(options.repeats)
     if options.seconds:
-        plan = evolve(plan, seconds=options.seconds)
+        seconds = options.seconds
+        plan = evolve(plan, seconds=seconds, cost_seconds=seconds)
     return plan
 
 
@@ -117,6 +118,8 @@ def _run(options: argparse.Namespace) -> None:
         "repeats": plan.repeats,
         "slow_repeats": min(plan.repeats, plan.slow_repeats),
         "seconds": plan.seconds,
+        "cost_repeats": plan.cost_repeats,
+        "cost_seconds": plan.cost_seconds,
         "parts": sorted(plan.parts),
     }
     busy = machine.busy_note(os.getloadavg()[0], os.cpu_count() or 1)

@@ -67,7 +67,10 @@ def _cost(bout: Bout, here: Ring, connections: int) -> None:
     def cost(number: int, name: str) -> None:
         one = _warmed(bout, here, name, connections)
         meter = Meter(one.running) if one.running is not None else None
-        load = _load(bout, one, connections, _seconds(bout, name))
+        seconds = bout.plan.cost_seconds
+        if bout.is_slow(name):
+            seconds = _seconds(bout, name)
+        load = _load(bout, one, connections, seconds)
         if connections == 32:
             bout.result.add("rate", name, load.rate)
         if meter is not None:
@@ -76,7 +79,8 @@ def _cost(bout: Bout, here: Ring, connections: int) -> None:
             if connections == 32:
                 bout.result.add("rate_busy", name, 100 * used / load.seconds)
 
-    bout.round_robin(row, here.names(direct=connections == 32), cost)
+    names = here.names(direct=connections == 32)
+    bout.round_robin(row, names, cost, times=bout.plan.cost_repeats)
 
 
 def _latency(bout: Bout, here: Ring, connections: int, delay_ms: int) -> None:

@@ -51,10 +51,12 @@ def _compare(bout: Bout, started: dict[str, Started], row: str, cost: Cost) -> N
     """Both in turn; who comes first changes from round to round."""
     for one in started.values():
         cost(bout, one, min(0.5, bout.plan.seconds))
-    for number in range(bout.plan.repeats):
+    for number in range(bout.plan.cost_repeats):
         order = ("off", "on") if number % 2 else ("on", "off")
         bout.say(f"{row}, round {number + 1}")
-        used = {each: cost(bout, started[each], bout.plan.seconds) for each in order}
+        used = {
+            each: cost(bout, started[each], bout.plan.cost_seconds) for each in order
+        }
         bout.result.add(row, _NAME, ratio(used["on"], used["off"]))
 
 

@@ -15,7 +15,10 @@ class Plan:
     Attributes:
         repeats: rounds of every measurement.
         slow_repeats: rounds of those contestants that are slow, if that is less.
-        seconds: of each measurement of CPU or latency.
+        seconds: of each measurement of latency, or of CPU by the slow.
+        cost_repeats: rounds of what a unit of work costs. The machine's mood changes within
+            seconds, so that many short rounds tell more than a few long ones.
+        cost_seconds: of each of them.
         parts: what is measured; see the names above.
         contestants: by name.
         crowd: WebSockets, and as many streams, held idle.
@@ -34,6 +37,8 @@ class Plan:
     repeats: int = 3
     slow_repeats: int = 1
     seconds: float = 3.0
+    cost_repeats: int = 9
+    cost_seconds: float = 1.5
     parts: frozenset[str] = ALL_ROWS
     contestants: tuple[str, ...] = (
         "apiproxy",
@@ -59,6 +64,7 @@ class Plan:
         return evolve(
             self,
             repeats=repeats,
+            cost_repeats=3 * repeats,
             crowd_repeats=min(repeats, self.crowd_repeats),
             starts=min(repeats, self.starts),
             stall_repeats=min(repeats, self.stall_repeats),
@@ -71,6 +77,8 @@ FULL = Plan()
 QUICK = Plan(
     repeats=2,
     seconds=1.0,
+    cost_repeats=2,
+    cost_seconds=1.0,
     parts=frozenset(
         {
             "http_32",
@@ -94,6 +102,8 @@ QUICK = Plan(
 SMOKE = Plan(
     repeats=1,
     seconds=1.0,
+    cost_repeats=1,
+    cost_seconds=1.0,
     crowd=40,
     slow_crowd=10,
     crowd_repeats=1,

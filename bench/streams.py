@@ -64,11 +64,12 @@ def _event_cost(bout: Bout, here: Ring) -> None:
             agents.ask("open_streams", count=count, pace_us=10_000, fields=fields)
             agents.ask("events", seconds=0.1)
             meter = Meter(one.running)
-            told = agents.ask("events", seconds=bout.plan.seconds)
+            told = agents.ask("events", seconds=bout.plan.cost_seconds)
             used = meter.seconds()
         bout.result.add("sse", name, used * 1e6 / _some(told["whole"]))
 
-    bout.round_robin("sse", here.names(), cost, needs="sse")
+    times = bout.plan.cost_repeats
+    bout.round_robin("sse", here.names(), cost, needs="sse", times=times)
 
 
 def _round_trips(bout: Bout, here: Ring, row: str, size: int, *, deflate: bool) -> None:
@@ -81,12 +82,13 @@ def _round_trips(bout: Bout, here: Ring, row: str, size: int, *, deflate: bool) 
             agents.ask("echoes", seconds=0.3, size=size, deflate=deflate)
             meter = Meter(one.running)
             told = agents.ask(
-                "echoes", seconds=bout.plan.seconds, size=size, deflate=deflate
+                "echoes", seconds=bout.plan.cost_seconds, size=size, deflate=deflate
             )
             used = meter.seconds()
         bout.result.add(row, name, used * 1e6 / _some(told["count"]))
 
-    bout.round_robin(row, here.names(), cost, needs="ws")
+    times = bout.plan.cost_repeats
+    bout.round_robin(row, here.names(), cost, needs="ws", times=times)
 
 
 def _gaps(bout: Bout, here: Ring) -> None:

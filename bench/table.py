@@ -70,7 +70,8 @@ def _head(result: Result) -> str:
         f"{options.get('when', '')}: {machine.get('processor', '?')}, "
         f"{machine.get('cores', '?')} cores, CPython {machine.get('python', '?')}, "
         f"{machine.get('system', '?')}. Contestants: {versions}. "
-        f"Cells are the median of {options.get('repeats', '?')} rounds (least…most); "
+        f"Cells are the median of {options.get('repeats', '?')} rounds (least…most), "
+        f"of what a unit of work costs {options.get('cost_repeats', 'as many')}; "
         "one figure alone was measured once."
     )
 

@@ -29,10 +29,10 @@ def measure(bout: Bout) -> None:
     try:
         for count in (1, 2):
             started[count] = _started(bout, count)
-        for number in range(bout.plan.repeats):
-            for count, one in started.items():
+        for number in range(bout.plan.cost_repeats):
+            for count in (1, 2) if number % 2 == 0 else (2, 1):
                 bout.say(f"workers, round {number + 1}: {count}")
-                _cost(bout, one, f"workers_{count}")
+                _cost(bout, started[count], f"workers_{count}")
             _cost(bout, started[2], "workers_full", 2 * _CONNECTIONS)
             _move_last(started[2], bout.rig.cores.rest)
             _cost(bout, started[2], "workers_apart")
@@ -59,7 +59,7 @@ def _cost(bout: Bout, one: Started, row: str, connections: int = _CONNECTIONS) -
     below = family(one.running.pid)[1:]
     before = [cpu_seconds(pid) for pid in below]
     meter = Meter(one.running)
-    load = _load(bout, one, bout.plan.seconds, connections)
+    load = _load(bout, one, bout.plan.cost_seconds, connections)
     bout.result.add(row, _NAME, meter.seconds() * 1e6 / load.requests)
     if below and row == _SHARED:
         used = [cpu_seconds(p) - b for p, b in zip(below, before, strict=True)]
