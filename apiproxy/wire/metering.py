@@ -127,9 +127,14 @@ class Metering:
         self._calls: Memo[Call | None] = Memo(lambda path: read_call(b"POST", path))
         self._refuses_unmetered = rules.budgets.unmetered == "refuse"
         self._counts = rules.counts
+        self._rules = rates.enabled or self._sees_requests or rules.counts
         self.cuts = rules.budgets.cut_off
         self.rates = rates
         self.held = ReplayBudget(held)
+
+    def rules_over(self, exchange: Exchange) -> bool:
+        """Whether any rule, limit or budget concerns an exchange; else it may just go."""
+        return self._rules or self._limited(exchange)
 
     def gates(self, exchange: Exchange) -> bool:
         """Whether a rule has to see a request before any of it leaves."""

@@ -62,13 +62,14 @@ class ProviderResource(ReverseProxyResource):
 
     def render(self, request: AgentRequest) -> int:
         """Begin the exchange that this request asks for, or refuse it."""
+        route = self._listener.route
         try:
-            grant = self._admitted(request)
+            # Without callers nobody is asked who it is.
+            grant = None if route.callers is None else self._admitted(route, request)
             ask = self._read(request)
         except ProxyError as error:
             self._listener.refuse(request, error)
             return NOT_DONE_YET
-        route = self._listener.route
         exchange = route.exchange(
             request_id(request.special) or route.new_id(),
             ask.method,
@@ -97,6 +98,10 @@ class ProviderResource(ReverseProxyResource):
         if metering is None:
             relay.start()
             return
+        if not metering.rules_over(relay.exchange):
+            passage = None if ask.upgrade else metering.passage(relay.exchange, ask)
+            relay.start(passage)
+            return
         refusal = None
         if metering.rates.enabled:
             refusal = metering.limit(relay.exchange, ask.length or 0)
@@ -119,15 +124,13 @@ class ProviderResource(ReverseProxyResource):
             or exchange.ask(ask, route.guards)
         )
 
-    def _admitted(self, request: AgentRequest) -> Grant | None:
-        """What whoever asks may do; None where nobody is asked who it is.
+    def _admitted(self, route: Route, request: AgentRequest) -> Grant:
+        """What whoever asks may do.
 
         Raises:
             AccessRefused: it may not do anything here.
         """
-        route = self._listener.route
-        if route.callers is None:
-            return None
+        assert route.callers is not None
         query = split_target(request.head.target)[1]
         keys = presented(request.special, query, route.provider.own_slots)
         return route.callers.admit(keys, route.provider.name)
