@@ -64,6 +64,11 @@ class Bout:
         """Whether it is measured less often, and with smaller crowds."""
         return name in self.contestants and self.contestants[name].slow
 
+    def cost_seconds(self, name: str) -> float:
+        """Of one measurement of what a unit of work costs; the slow have fewer and longer."""
+        plan = self.plan
+        return plan.seconds if self.is_slow(name) else plan.cost_seconds
+
     def round_robin(
         self,
         row: str,

@@ -67,10 +67,8 @@ def _cost(bout: Bout, here: Ring, connections: int) -> None:
     def cost(number: int, name: str) -> None:
         one = _warmed(bout, here, name, connections)
         meter = Meter(one.running) if one.running is not None else None
-        seconds = bout.plan.cost_seconds
-        if bout.is_slow(name):
-            seconds = _seconds(bout, name)
-        load = _load(bout, one, connections, seconds)
+        times = _SLOW_TIMES if bout.is_slow(name) else 1
+        load = _load(bout, one, connections, times * bout.cost_seconds(name))
         if connections == 32:
             bout.result.add("rate", name, load.rate)
         if meter is not None:

@@ -15,7 +15,7 @@ class Plan:
     Attributes:
         repeats: rounds of every measurement.
         slow_repeats: rounds of those contestants that are slow, if that is less.
-        seconds: of each measurement of latency, or of CPU by the slow.
+        seconds: of each measurement of latency, or of what the slow do.
         cost_repeats: rounds of what a unit of work costs. The machine's mood changes within
             seconds, so that many short rounds tell more than a few long ones.
         cost_seconds: of each of them.

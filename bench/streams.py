@@ -64,7 +64,7 @@ def _event_cost(bout: Bout, here: Ring) -> None:
             agents.ask("open_streams", count=count, pace_us=10_000, fields=fields)
             agents.ask("events", seconds=0.1)
             meter = Meter(one.running)
-            told = agents.ask("events", seconds=bout.plan.cost_seconds)
+            told = agents.ask("events", seconds=bout.cost_seconds(name))
             used = meter.seconds()
         bout.result.add("sse", name, used * 1e6 / _some(told["whole"]))
 
@@ -82,7 +82,7 @@ def _round_trips(bout: Bout, here: Ring, row: str, size: int, *, deflate: bool) 
             agents.ask("echoes", seconds=0.3, size=size, deflate=deflate)
             meter = Meter(one.running)
             told = agents.ask(
-                "echoes", seconds=bout.plan.cost_seconds, size=size, deflate=deflate
+                "echoes", seconds=bout.cost_seconds(name), size=size, deflate=deflate
             )
             used = meter.seconds()
         bout.result.add(row, name, used * 1e6 / _some(told["count"]))

@@ -71,7 +71,7 @@ def _head(result: Result) -> str:
         f"{machine.get('cores', '?')} cores, CPython {machine.get('python', '?')}, "
         f"{machine.get('system', '?')}. Contestants: {versions}. "
         f"Cells are the median of {options.get('repeats', '?')} rounds (least…most), "
-        f"of what a unit of work costs {options.get('cost_repeats', 'as many')}; "
+        f"of CPU and of requests a second {options.get('cost_repeats', 'as many')}; "
         "one figure alone was measured once."
     )
 

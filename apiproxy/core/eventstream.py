@@ -96,11 +96,14 @@ class EventStream:
                 at += self._needed
 
     def end(self) -> None:
-        """The body is over; it may turn out to be cut. No more may be fed."""
+        """The body is over; it may turn out to be cut."""
         if not self.gap and (self._held or self._left):
             self.gap = EVENTSTREAM_CUT
         self._held.clear()
-        del self._take  # which may know us
+
+    def close(self) -> None:
+        """No more will be fed; whoever takes the messages, and may know us, is forgotten."""
+        del self._take
 
     def _measure(self, data: bytes, at: int, end: int) -> None:
         """Read how many bytes are needed: of the message, or first of its prelude."""

@@ -106,11 +106,14 @@ class JsonItems:
         self._hold(whole, start, at)
 
     def end(self) -> None:
-        """The body is over; it may turn out to be cut. No more may be fed."""
+        """The body is over; it may turn out to be cut."""
         if not self.gap and (self._in_item or self._in_array):
             self.gap = JSON_CUT
         self._held.clear()
-        del self._take  # which may know us
+
+    def close(self) -> None:
+        """No more will be fed; whoever takes the items, and may know us, is forgotten."""
+        del self._take
 
     def _hold(self, whole: bytes | bytearray, start: int, at: int) -> None:
         """Keep the item that is not over, which was looked at up to ``at``."""

@@ -116,9 +116,9 @@ class EventScanner:
                 return
         self._read(data)
 
-    def end(self) -> None:
-        """The stream is over. No more may be fed."""
-        del self._take  # which may know us
+    def close(self) -> None:
+        """No more will be fed; whoever takes the events, and may know us, is forgotten."""
+        del self._take
 
     def _read(self, data: bytes) -> None:
         """Take events out one by one, and hold the beginning of the last."""

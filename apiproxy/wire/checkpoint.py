@@ -1,8 +1,9 @@
 """Where an agent's messages on a WebSocket are judged before they go on.
 
-As long as no rule has to see a message, there is no checkpoint. From the first moment at
-which one has, whole messages are taken out of the agent's bytes, judged one after the other,
-and passed on as they came. One that is refused does not pass. Pings and Closes do not wait.
+As long as no rule has to see a message, there is no checkpoint. From the first message on
+that one has to see, whole messages are taken out of the agent's bytes, judged one after the
+other, and passed on as they came. One that is refused does not pass. Pings and Closes do not
+wait.
 
 A message that was compressed with what came before in mind (RFC 7692, section 7.2.3.2)
 cannot be left out: upstream would not understand the next one. So after a refusal on such

@@ -18,6 +18,7 @@ asked for it, the very ``Demand``, for that is the only thing that all dialects 
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
+from weakref import WeakMethod
 
 from msgspec import structs
 
@@ -101,7 +102,7 @@ class Turns:
         self._socket = socket
         self._mask = mask
         self._complain = complain
-        self._reader = metering.follow(exchange, ask, self._settle)
+        self._reader = metering.follow(exchange, ask, _weakly(self._settle))
         deflate = DeflateTerms.read(extensions, from_agent=True)
         self._chained = deflate is not None and deflate.takeover
         self._asked = MessageReader(deflate, limit)
@@ -111,6 +112,7 @@ class Turns:
         self._told_between = True
         self._between = True
         self._checkpoint: Checkpoint | None = None
+        self._holding = self._excused = False
         self._open: list[Passage] = []
         self._begun = 0
         self._unsaid: list[bytes] = []
@@ -126,11 +128,12 @@ class Turns:
             data: they.
             whole: where the payload begins, if they are one message and nothing else.
         """
-        if self._checkpoint is not None:
-            self._checkpoint.feed(data)
-            return
-        if self._between and (self._ruled or self._accounts.capped):
-            self._set_up().feed(data)
+        checkpoint = self._checkpoint
+        if checkpoint is None and (self._ruled or self._accounts.capped):
+            checkpoint = self._set_up()
+        if checkpoint is not None and (self._between or self._holding):
+            self._holding = True
+            checkpoint.feed(data)
             return
         self._socket.to_upstream(data)
         if (
@@ -144,11 +147,21 @@ class Turns:
         for message in self._asked.feed(data):
             demand = self.demand(message)
             if demand is not None and demand.inference:
-                self.let_in(self._metering.note(self._exchange, demand))
+                if checkpoint is None or self._excused:
+                    self.let_in(self._metering.note(self._exchange, demand))
+                else:
+                    checkpoint.meet(demand)
+            self._excused = False
         self._between = self._asked.clear == len(data)
 
     def _set_up(self) -> Checkpoint:
-        """From now on a rule has to see requests."""
+        """From now on a rule has to see requests.
+
+        The message under way passes, for it was begun before. If another one begins before
+        bytes come that begin with a message, it can only be judged, not held; if it may not
+        be, the socket is closed.
+        """
+        self._excused = not self._between
         self._checkpoint = checkpoint = Checkpoint(
             self._metering,
             self._exchange,
@@ -340,6 +353,18 @@ class Turns:
     def __repr__(self) -> str:
         judged = "" if self._checkpoint is None else f", {self._checkpoint!r}"
         return f"<Turns {len(self._open)} under way{judged}>"
+
+
+def _weakly(settle: Callable[[Record], None]) -> Callable[[Record], None]:
+    """The same method, for our own reader, which would otherwise keep us alive."""
+    known = WeakMethod(settle)
+
+    def tell(record: Record) -> None:
+        method = known()
+        if method is not None:
+            method(record)
+
+    return tell
 
 
 def _has_worked(demand: Demand, record: Record) -> bool:

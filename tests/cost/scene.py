@@ -61,8 +61,8 @@ class Provider:
             if not self._shaken:
                 self._tls.do_handshake()
                 self._shaken = True
-            while True:
-                self.heard += self._tls.read(65536)
+            while piece := self._tls.read(65536):
+                self.heard += piece
         except ssl.SSLWantReadError:
             self._flush()
 

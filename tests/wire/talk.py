@@ -1,6 +1,7 @@
 """One WebSocket in memory, with books, on which an agent and a provider talk."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -34,6 +35,7 @@ class Wire:
         self.told: list[str] = []
         self.closed: list[tuple[int, bytes, ProxyError | None, bool]] = []
         self.scanner = FrameScanner(1 << 30)
+        self.ended: Callable[[ProxyError | None], None] = lambda error: None
 
     def to_agent(self, data: bytes) -> None:
         self.agent += data
@@ -54,6 +56,7 @@ class Wire:
         between: bool = False,
     ) -> None:
         self.closed.append((code, reason, error, between))
+        self.ended(error)
 
     def hold(self) -> None:
         self.told.append("hold")
@@ -94,6 +97,7 @@ class Scene:
             lambda: b"ours",
             lambda sentence, error: self.desk.complaints.append(sentence),
         )
+        self.wire.ended = self.turns.end
         self._terms = DeflateTerms.read(extensions, from_agent=True)
 
     def say(self, payload: bytes, opcode: int = TEXT) -> None:

@@ -53,6 +53,43 @@ class PassingTests(SynchronousTestCase):
         scene.turns.from_agent(data)
         self.assertEqual(len(scene.told), 2)
 
+    def test_a_rule_that_comes_later_and_an_agent_that_never_pauses(self) -> None:
+        """Whose bytes always end in the middle of a message: its socket is closed."""
+        scene = Scene()
+        data = frame(TEXT, create(), mask=MASK)
+        scene.turns.from_agent(data + data[:20])
+        scene.desk.accounts.capped = True
+        scene.desk.ledger.store.set_cap("run:r", "runs", 0)
+        while not scene.wire.closed:
+            scene.turns.from_agent(data[20:] + data[:20])
+        ((code, reason, *_),) = scene.wire.closed
+        self.assertEqual((code, reason), (1008, b"max_runs_exceeded"))
+        self.assertEqual(len(scene.passed), 3)
+
+    def test_what_comes_together_with_what_closes_the_socket(self) -> None:
+        """Has been sent to the agent, and is counted."""
+        scene = Scene(capped(runs=1))
+        scene.say(b'{"type":"input_audio_buffer.append","audio":"AAAA"}')
+        scene.hear(*answers(1, input=7))
+        events = [*answers(2, input=9), *answers(3, input=11)]
+        texts = [json.dumps(event).encode() for event in events]
+        scene.upstream(b"".join(frame(TEXT, text) for text in texts))
+        self.assertEqual(len(scene.wire.closed), 1)
+        scene.desk.accounts.flush()
+        ids = {each.record.id for each in scene.desk.told}
+        self.assertEqual(ids, {"resp_1", "resp_2", "resp_3"})
+
+    def test_what_comes_with_the_end_of_a_message_after_a_stop(self) -> None:
+        """The same."""
+        scene = Scene()
+        one = frame(TEXT, b'{"type":"x"}')
+        scene.upstream(one[:5])
+        scene.turns.stop(Stopped())
+        texts = [json.dumps(event).encode() for event in answers(1, input=9)]
+        scene.upstream(one[5:] + b"".join(frame(TEXT, text) for text in texts))
+        scene.desk.accounts.flush()
+        self.assertEqual([each.record.id for each in scene.desk.told], ["resp_1"])
+
     def test_live_has_no_words_for_a_refusal(self) -> None:
         """So the socket is closed and says why; its SDKs choke on an event, or wait."""
         scene = Scene(capped(runs=1), path=LIVE)

@@ -95,14 +95,20 @@ class AnswerCopy:
 
     def end(self, gap: str = "") -> None:
         """The body is complete; or it is not, for this reason."""
+        self._inflate.end()
+        if not self._over:
+            self._finish(gap)
+        body, self._body = self._body, None
+        if body is not None:
+            body.close()  # so that nothing lives on
+
+    def _finish(self, gap: str) -> None:
         inflate = self._inflate
-        inflate.end()
-        whole = not gap and not inflate.gap and not self._over
+        whole = not gap and not inflate.gap
         if self._body is None and whole:
             self._open(self._begin)
         wrong = self._body.end(whole) if self._body is not None else ""
         self._deliver(gap or inflate.gap or wrong)
-        self._body, self.feed = None, _pass_over  # so that nothing lives on
 
     @property
     def running(self) -> Record | None:

@@ -45,6 +45,9 @@ class Body(Protocol):
     def end(self, whole: bool) -> str:
         """No more will come; ``whole`` if that is all there is. Returns what went wrong."""
 
+    def close(self) -> None:
+        """Know nobody any more."""
+
 
 class Events:
     """An event stream.
@@ -93,9 +96,12 @@ class Events:
         """No more will come. The last event may lack its blank line."""
         if whole:
             self._scanner.feed(b"\n\n")
-        self._scanner.end()
         self._take_last()
         return TOO_LARGE if self._scanner.oversized else ""
+
+    def close(self) -> None:
+        """Know nobody any more."""
+        self._scanner.close()
 
     def _take(self, data: bytes) -> None:
         if data == b"[DONE]":
@@ -180,6 +186,10 @@ class Items:
         self._items.end()
         return TOO_LARGE if self._items.oversized else self._items.gap
 
+    def close(self) -> None:
+        """Know nobody any more."""
+        self._items.close()
+
     def _take(self, data: bytes) -> None:
         event = read_event(data)
         if event is not None and self._reading.take(event, len(data)):
@@ -209,6 +219,10 @@ class Messages:
         """No more will come."""
         self._stream.end()
         return TOO_LARGE if self._stream.oversized else self._stream.gap
+
+    def close(self) -> None:
+        """Know nobody any more."""
+        self._stream.close()
 
     def _take(self, headers: dict[str, str], payload: bytes) -> None:
         reading = self._reading

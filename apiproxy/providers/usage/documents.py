@@ -59,9 +59,13 @@ class Document:
         items = Items(self._reading, _pass)
         items.feed(held)
         gap = items.end(whole)
+        items.close()
         if self._reading.speak().usage is None and b'"embedding"' not in held[:EDGE]:
             self._reading.hear(len(held))
         return gap or ("" if whole else NOT_JSON)
+
+    def close(self) -> None:
+        """It knows nobody."""
 
     def _take_edges(self, head: bytes, tail: bytes) -> str:
         """Find the figures of a document that is too long to be held."""
@@ -113,3 +117,6 @@ class Opaque:
     def end(self, whole: bool) -> str:
         """No more will come."""
         return NOT_JSON
+
+    def close(self) -> None:
+        """It knows nobody."""

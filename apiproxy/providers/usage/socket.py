@@ -191,7 +191,6 @@ class SocketCopy:
         while self._asked:
             asked = self._asked.pop(0)
             self._close(self._begin(asked.demand, asked.stream_id), gap)
-        self._done = _tell_nobody  # whom we knew may know us
 
     def _ask_response(self, payload: bytes, raws: Raws) -> Demand:
         """``response.create``."""
@@ -356,7 +355,3 @@ class SocketCopy:
 
     def __repr__(self) -> str:
         return f"<SocketCopy turn {self._turn}, {len(self._open)} open>"
-
-
-def _tell_nobody(record: Record) -> None:
-    """The socket is over."""

@@ -467,6 +467,23 @@ class LargeTests(SynchronousTestCase):
         self.assertEqual(listener.only().gap, "too_large")
 
 
+class ToldTests(SynchronousTestCase):
+    def test_a_record_stays_as_it_was_told(self) -> None:
+        """Whatever comes behind the error that ended it."""
+        listener = Listener()
+        reader = listener.open(EVENTS)
+        said = b'[{"content":{"parts":[{"text":"hello"}]}}]'
+        text = b'{"candidates":' + said + b',"usageMetadata":{%b}}'
+        figures = b'"promptTokenCount":5,"candidatesTokenCount":2'
+        for _ in range(4):
+            reader.feed(b"data: %b\n\n" % (text % figures))
+        late = text % (b'"trafficType":"PROVISIONED",' + figures)
+        reader.feed(b'data: {"error":{"code":500}}\n\ndata: %b\n\n' % late)
+        told = msgspec.json.encode(listener.only())
+        reader.end()
+        self.assertEqual(msgspec.json.encode(listener.only()), told)
+
+
 class FailedTests(SynchronousTestCase):
     def read(self, name: str, body: bytes) -> Record:
         """What a body gives."""
