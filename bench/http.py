@@ -56,9 +56,9 @@ def _warmed(
     return one
 
 
-def _seconds(bout: Bout, name: str) -> float:
-    """Of a measurement; longer for the slow, whose requests cut off at its end weigh more."""
-    return bout.plan.seconds * (_SLOW_TIMES if bout.is_slow(name) else 1)
+def _longer(bout: Bout, name: str, seconds: float) -> float:
+    """For the slow, whose requests cut off at the end of a measurement weigh more."""
+    return seconds * (_SLOW_TIMES if bout.is_slow(name) else 1)
 
 
 def _cost(bout: Bout, here: Ring, connections: int) -> None:
@@ -67,8 +67,8 @@ def _cost(bout: Bout, here: Ring, connections: int) -> None:
     def cost(number: int, name: str) -> None:
         one = _warmed(bout, here, name, connections)
         meter = Meter(one.running) if one.running is not None else None
-        times = _SLOW_TIMES if bout.is_slow(name) else 1
-        load = _load(bout, one, connections, times * bout.cost_seconds(name))
+        seconds = _longer(bout, name, bout.cost_seconds(name))
+        load = _load(bout, one, connections, seconds)
         if connections == 32:
             bout.result.add("rate", name, load.rate)
         if meter is not None:
@@ -88,7 +88,8 @@ def _latency(bout: Bout, here: Ring, connections: int, delay_ms: int) -> None:
 
     def latency(number: int, name: str) -> None:
         one = _warmed(bout, here, name, connections, delay_ms)
-        load = _load(bout, one, connections, _seconds(bout, name), delay_ms)
+        seconds = _longer(bout, name, bout.plan.seconds)
+        load = _load(bout, one, connections, seconds, delay_ms)
         found[number, name] = (load.shares[50.0], load.shares[99.0])
 
     bout.round_robin(row, here.names(direct=True), latency)

@@ -321,7 +321,15 @@ class Crowd(Protocol):
         """Count it in, and out."""
 
 
-class Census:
+class Lives:
+    """What observers have in common that want to be told of beginnings and ends."""
+
+    def wants(self, phase: Phase, transport: Transport) -> bool:
+        """Beginnings and ends."""
+        return phase in (ASKED, CLOSED)
+
+
+class Census(Lives):
     """Counts what is under way in one process that is all there is.
 
     Attributes:
@@ -332,10 +340,6 @@ class Census:
     def __init__(self) -> None:
         self.live = 0
         self.agents = 0
-
-    def wants(self, phase: Phase, transport: Transport) -> bool:
-        """Beginnings and ends."""
-        return phase in (ASKED, CLOSED)
 
     def agent_came(self) -> None:
         """One connection more."""

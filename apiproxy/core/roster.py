@@ -2,25 +2,20 @@
 
 from itertools import islice
 
-from apiproxy.core.exchange import ASKED, CLOSED, Exchange, Phase
-from apiproxy.core.metered import Transport
+from apiproxy.core.exchange import ASKED, Exchange, Lives
 from apiproxy.core.stopping import LiveExchange
 
 MOST_SHOWN = 4096
 """Exchanges that are shown; the oldest, which are the ones somebody wonders about."""
 
 
-class Roster:
+class Roster(Lives):
     """The observer that knows all live exchanges."""
 
     def __init__(self) -> None:
         """Nothing is under way."""
         # By themselves: their ids are chosen by agents, and two may have the same.
         self._live: dict[Exchange, None] = {}
-
-    def wants(self, phase: Phase, transport: Transport) -> bool:
-        """Beginnings and ends."""
-        return phase in (ASKED, CLOSED)
 
     def observe(self, exchange: Exchange) -> None:
         """Take it in, and out."""

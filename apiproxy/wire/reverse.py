@@ -99,8 +99,7 @@ class ProviderResource(ReverseProxyResource):
             relay.start()
             return
         if not metering.rules_over(relay.exchange):
-            passage = None if ask.upgrade else metering.passage(relay.exchange, ask)
-            relay.start(passage)
+            relay.start(metering.passage(relay.exchange, ask))
             return
         refusal = None
         if metering.rates.enabled:

@@ -112,7 +112,7 @@ class Turns:
         self._told_between = True
         self._between = True
         self._checkpoint: Checkpoint | None = None
-        self._holding = self._excused = False
+        self._excused = False
         self._open: list[Passage] = []
         self._begun = 0
         self._unsaid: list[bytes] = []
@@ -131,8 +131,7 @@ class Turns:
         checkpoint = self._checkpoint
         if checkpoint is None and (self._ruled or self._accounts.capped):
             checkpoint = self._set_up()
-        if checkpoint is not None and (self._between or self._holding):
-            self._holding = True
+        if checkpoint is not None and self._between:  # and so it stays from here on
             checkpoint.feed(data)
             return
         self._socket.to_upstream(data)

@@ -18,8 +18,7 @@ import mmap
 import os
 import sys
 
-from apiproxy.core.exchange import ASKED, CLOSED, Exchange, Phase
-from apiproxy.core.metered import Transport
+from apiproxy.core.exchange import ASKED, Exchange, Lives
 
 _SLOT = 8  # figures of eight bytes
 _HEAD = 8  # figures before the first slot
@@ -88,7 +87,7 @@ class Shares:
         os.close(self.fd)
 
 
-class SharedCensus:
+class SharedCensus(Lives):
     """Counts what is under way here, and knows what is under way in all workers."""
 
     def __init__(self, shares: Shares, worker: int) -> None:
@@ -118,10 +117,6 @@ class SharedCensus:
     def agent_left(self) -> None:
         """One connection fewer."""
         self._figures[self._left] += 1
-
-    def wants(self, phase: Phase, transport: Transport) -> bool:
-        """Beginnings and ends."""
-        return phase in (ASKED, CLOSED)
 
     def observe(self, exchange: Exchange) -> None:
         """Count an exchange in, and out."""
