@@ -58,7 +58,17 @@ ROWS = (
     Row("crowd", "memory with both crowds at once", "MB", "< 120"),
     Row("crowd_first", "… a new request then, median", "ms", "< 50"),
     Row("workers_1", "HTTP request, 32 connections, one process", _CPU),
-    Row("workers_2", "… two workers and their front, on the same core", _CPU),
+    Row(
+        "workers_strangers",
+        "… two processes that do not know each other, on the same core",
+        _CPU,
+    ),
+    Row(
+        "workers_2",
+        "… two workers and their front, on the same core",
+        _CPU,
+        "≤ 1.1 x one process",
+    ),
     Row("workers_full", "… … with 32 connections for each of the two", _CPU),
     Row(
         "workers_apart",

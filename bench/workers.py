@@ -4,12 +4,15 @@ This is about CPU time for each request: of one process by itself, and of two wo
 front that accepts for them; first all on the one core that every contestant has, where the two
 push one another out of its caches, and then, as people run them, on a core each, although the
 second core also carries the load. On the one core it is measured twice: with as many agents as
-the one process has, and with as many for each worker, since who wants two workers has them. It
-is not about how much more two free cores could do.
+the one process has, and with as many for each worker, since who wants two workers has them.
+What of the difference is not the workers' doing is told by two processes that know nothing of
+each other, with half of the agents each, on that one core. It is not about how much more two
+free cores could do.
 """
 
 import os
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 from bench import speech, wrk
 from bench.bout import FAILURES, Bout, Meter
@@ -19,6 +22,7 @@ from bench.proc import cpu_seconds, family
 _NAME = "apiproxy"
 _CONNECTIONS = 32
 _SHARED = "workers_2"  # on cores of their own the load's core would decide the share
+_STRANGER = 0  # in place of a number of workers: one process more
 
 
 def measure(bout: Bout) -> None:
@@ -27,13 +31,14 @@ def measure(bout: Bout) -> None:
         return
     started: dict[int, Started] = {}
     try:
-        for count in (1, 2):
+        for count in (1, 2, _STRANGER):
             started[count] = _started(bout, count)
         for number in range(bout.plan.cost_repeats):
             for count in (1, 2) if number % 2 == 0 else (2, 1):
                 bout.say(f"workers, round {number + 1}: {count}")
                 _cost(bout, started[count], f"workers_{count}")
             _cost(bout, started[2], "workers_full", 2 * _CONNECTIONS)
+            _strangers(bout, started[1], started[_STRANGER])
             _move_last(started[2], bout.rig.cores.rest)
             _cost(bout, started[2], "workers_apart")
             _move_last(started[2], bout.rig.cores.proxy)
@@ -46,7 +51,7 @@ def measure(bout: Bout) -> None:
 
 def _started(bout: Bout, count: int) -> Started:
     """So many workers that have made their connections and loaded their code."""
-    name, extra = f"{_NAME}-workers-{count}", {"APIPROXY_WORKERS": str(count)}
+    name, extra = f"{_NAME}-workers-{count}", {"APIPROXY_WORKERS": str(count or 1)}
     one = start_apiproxy(bout.rig, bout.rig.plain, name, **extra)
     _wait(one)
     _load(bout, one, 1)
@@ -64,6 +69,21 @@ def _cost(bout: Bout, one: Started, row: str, connections: int = _CONNECTIONS) -
     if below and row == _SHARED:
         used = [cpu_seconds(p) - b for p, b in zip(below, before, strict=True)]
         bout.result.add("workers_share", _NAME, 100 * max(used) / sum(used))
+
+
+def _strangers(bout: Bout, *both: Started) -> None:
+    """What a request costs two processes together that do not know each other."""
+    meters = []
+    for one in both:
+        assert one.running is not None
+        one.running.forget_output()
+        meters.append(Meter(one.running))
+    seconds, share = bout.plan.cost_seconds, _CONNECTIONS // len(both)
+    with ThreadPoolExecutor() as together:
+        loads = [together.submit(_load, bout, one, seconds, share) for one in both]
+        requests = sum(load.result().requests for load in loads)
+    used = sum(meter.seconds() for meter in meters)
+    bout.result.add("workers_strangers", _NAME, used * 1e6 / requests)
 
 
 def _move_last(one: Started, core: int) -> None:
