@@ -11,9 +11,9 @@ word; instead, each spelling is represented by a short piece of it that begins a
 byte. Lines consist of lower-case words, digits and punctuation, a key has an ``X`` or a ``Q``
 somewhere. So the line is searched for each of the few bytes that begin a piece, which takes
 longer to call than to do, and mostly there is none. If there is, a compiled search for the
-pieces takes three nanoseconds for each byte of the line. *Removal* is slow and careful, and happens once in a blue moon: the line is decoded, each
-string in it is rewritten, and it is encoded again, so that the result is valid JSON whatever
-the secret is made of.
+pieces takes three nanoseconds for each byte of the line. *Removal* is slow and careful, and
+happens once in a blue moon: the line is decoded, each string in it is rewritten, and it is
+encoded again, so that the result is valid JSON whatever the secret is made of.
 """
 
 import re
