@@ -108,7 +108,11 @@ class Events:
             self._take_last()
             self._over()
             return
-        if self._sampled < 0 and b"usageMetadata" in data and b"Reason" not in data:
+        if (
+            self._scanner.markers is _GOOGLE
+            and b"usageMetadata" in data
+            and b"Reason" not in data
+        ):
             # Its figures are sums so far: only those of the last such event matter.
             self._scanner.skipped += len(data)
             self._last = data
@@ -120,15 +124,15 @@ class Events:
         if self._reading.take(event, len(data)):
             self._over()
         if self._sampled >= 0 and not self._closely:
-            self._sample(data)
+            self._sample(event, data)
 
-    def _sample(self, data: bytes) -> None:
+    def _sample(self, event: Event, data: bytes) -> None:
         """See whether enough is known to pass over what only says something."""
         self._sampled += 1
         deltas = self._reading.deltas
         if deltas >= _SAMPLES or (deltas and self._sampled > _MAX_SAMPLED):
             self._sampled = -1
-            self._scanner.markers = markers_like(data)
+            self._scanner.markers = markers_like(event, data)
 
     def _take_last(self) -> None:
         """Decode the event whose figures are the last."""
@@ -138,24 +142,28 @@ class Events:
             self._reading.take_metadata(event.usage_metadata)
 
 
-_MARKERS = (
-    (b'"response.', (b'"response":', b'"error"')),
-    (b'"content_block', (b'"usage"', b'"error"')),
-    (b'"candidates"', (b'"usageMetadata"', b'Reason"', b'"error"')),
-)
+_RESPONSES = (b'"response":', b'"error"')
+_MESSAGES = (b'"usage"', b'"error"')
+_GOOGLE = (b'"usageMetadata"', b'Reason"', b'"error"')
 _NULLABLE = ((b'"usage"', b"{"), (b'_reason"', b'"'), (b'"error"', b"{"))
 
 
-def markers_like(sample: bytes) -> tuple[bytes, ...]:
+def markers_like(event: Event, sample: bytes) -> tuple[bytes, ...]:
     """What an event has in it that must be decoded.
 
     Args:
-        sample: an event that need not be. What is null in it is looked for with the
-            beginning of a value, in the same spelling.
+        event: one that need not be. Its dialect is told by what it says itself: its bytes
+            are half the model's own words, and could be those of any dialect.
+        sample: its bytes. What is null in it is looked for with the beginning of a value,
+            in the same spelling.
     """
-    for sign, markers in _MARKERS:
-        if sign in sample:
-            return markers
+    kind = event.type or ""
+    if kind.startswith("response."):
+        return _RESPONSES
+    if kind.startswith("content_block"):
+        return _MESSAGES
+    if event.candidates is not None or event.usage_metadata is not None:
+        return _GOOGLE
     found = []
     for key, value in _NULLABLE:
         if key + b":null" in sample:

@@ -254,7 +254,7 @@ class SocketCopy:
         if reading.take(event, len(payload)):
             self._close(reading)
         elif reading.deltas == _SAMPLES:
-            self._markers = (*markers_like(payload), b"transcription.completed")
+            self._markers = (*markers_like(event, payload), b"transcription.completed")
 
     def _of(self, event: Event) -> Reading | None:
         """The response that an event belongs to; None for a new one."""

@@ -131,6 +131,87 @@ class RecordedTests(SynchronousTestCase):
         self.assertEqual(unsaid(listener.only()), recorded.record)
 
 
+def events(*told: object, done: bool = False) -> bytes:
+    """A stream of these, as the providers write them."""
+    texts = [msgspec.json.encode(each) for each in told]
+    texts += [b"[DONE]"] if done else []
+    return b"".join(b"data: %b\n\n" % text for text in texts)
+
+
+def chat(*words: object) -> bytes:
+    """A chat that says so, with 5000 tokens of output, most of them thought."""
+    said = [
+        {"choices": [{"delta": {"content": word}, "finish_reason": None}]}
+        for word in words
+    ]
+    usage = {"prompt_tokens": 11, "completion_tokens": 5000, "total_tokens": 5011}
+    return events(*said, {"choices": [], "usage": usage}, done=True)
+
+
+def responses(*words: object) -> bytes:
+    """The same as Responses."""
+    said = [{"type": "response.output_text.delta", "delta": word} for word in words]
+    output = [{"type": "message", "content": [{"text": "".join(map(str, words))}]}]
+    usage = {"input_tokens": 11, "output_tokens": 5000}
+    whole = {"status": "completed", "output": output, "usage": usage}
+    return events(*said, {"type": "response.completed", "response": whole})
+
+
+def messages(*words: object) -> bytes:
+    """The same as Messages."""
+    begin = {"type": "message_start", "message": {"usage": {"input_tokens": 11}}}
+    said = [{"type": "content_block_delta", "delta": {"text": word}} for word in words]
+    usage = {"output_tokens": 5000}
+    return events(begin, *said, {"type": "message_delta", "usage": usage})
+
+
+def gemini(*words: object) -> bytes:
+    """The same as Gemini, where a word may also be the arguments of a call."""
+    parts = [
+        {"text": word} if isinstance(word, str) else {"functionCall": {"args": word}}
+        for word in words
+    ]
+    told = [
+        {
+            "candidates": [{"content": {"parts": [part]}}],
+            "usageMetadata": {"promptTokenCount": 11, "candidatesTokenCount": 1},
+        }
+        for part in parts
+    ]
+    last = {"candidatesTokenCount": 5000, "promptTokenCount": 11}
+    end = {"candidates": [{"finishReason": "STOP"}], "usageMetadata": last}
+    return events(*told, end)
+
+
+class WordsTests(SynchronousTestCase):
+    def test_no_word_of_a_model_hides_its_figures(self) -> None:
+        """An agent can have it say whatever it likes: also what stands in other dialects."""
+        words = ("usageMetadata", "candidates", "response.", "content_block", "usage")
+        for stream in (chat, responses, messages, gemini):
+            for word in words:
+                for said in (("a", word), (word, word), ("a", "b", word)):
+                    listener = Listener()
+                    reader = listener.open(EVENTS)
+                    reader.feed(stream(*said))
+                    reader.end()
+                    record = listener.only()
+                    usage = record.usage
+                    assert usage is not None
+                    with self.subTest(stream.__name__, said=said):
+                        self.assertEqual((usage.input, usage.output), (11, 5000))
+                        self.assertFalse(record.estimated)
+
+    def test_no_argument_of_a_call_does_either(self) -> None:
+        """Google puts them into its events as they are."""
+        listener = Listener()
+        reader = listener.open(EVENTS)
+        reader.feed(gemini("a", {"type": "response.x"}, {"usage": {}}))
+        reader.end()
+        usage = listener.only().usage
+        assert usage is not None
+        self.assertEqual((usage.input, usage.output), (11, 5000))
+
+
 class ChoiceTests(SynchronousTestCase):
     def test_what_is_no_response_is_not_read(self) -> None:
         """Errors and lists of models have nothing to be metered."""

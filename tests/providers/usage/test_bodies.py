@@ -5,6 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.core.usage import Demand
 from apiproxy.providers.usage.bodies import Events, markers_like
 from apiproxy.providers.usage.reader import Reading
+from apiproxy.providers.usage.shapes import read_event
 
 SAMPLES = {
     "chat": b'{"choices":[{"delta":{"content":"x"},"finish_reason":null}],"usage":null}',
@@ -22,11 +23,18 @@ WANTED = {
 }
 
 
+def markers_of(sample: bytes) -> tuple[bytes, ...]:
+    """The markers in a stream of such events."""
+    event = read_event(sample)
+    assert event is not None
+    return markers_like(event, sample)
+
+
 class MarkerTests(SynchronousTestCase):
     def test_what_only_says_something_has_no_marker(self) -> None:
         """And what has figures, an end or an error has one."""
         for name, sample in SAMPLES.items():
-            markers = markers_like(sample)
+            markers = markers_of(sample)
             self.assertFalse(any(marker in sample for marker in markers), name)
             for wanted in WANTED[name]:
                 self.assertTrue(any(marker in wanted for marker in markers), wanted)
@@ -35,7 +43,7 @@ class MarkerTests(SynchronousTestCase):
         """Its quotes are escaped."""
         text = rb'{"delta":"{\"usage\":{},\"finish_reason\":\"x\",\"error\":{}}"}'
         for sample in SAMPLES.values():
-            self.assertFalse(any(marker in text for marker in markers_like(sample)))
+            self.assertFalse(any(marker in text for marker in markers_of(sample)))
 
 
 class EventsTests(SynchronousTestCase):
