@@ -20,6 +20,7 @@ MAX_INFLATED = 1 << 30
 
 _BEGINS_EVENTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _LONGEST_BEGIN = 6
+_LONGEST_BLANK = 1024
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
@@ -146,8 +147,8 @@ class AnswerCopy:
         begin = self._begin + data
         if len(begin.lstrip(_BLANK)) >= _LONGEST_BEGIN:
             self._open(begin)
-        elif len(begin) < 1024:
-            self._begin = begin
+        else:  # all but a few bytes are blank, and of those no number matters
+            self._begin = begin[-_LONGEST_BLANK:]
 
     def _open(self, begin: bytes) -> None:
         self._begin = b""

@@ -287,6 +287,17 @@ class ChoiceTests(SynchronousTestCase):
         reader.end()
         self.assertEqual(listener.only().gap, "not_json")
 
+    def test_blanks_before_a_document(self) -> None:
+        """Some providers send them while they work, to keep the connection alive."""
+        recorded = NAMED["chat.json"]
+        for blanks in (1017, 1018, 1023, 1024, 5000):
+            listener = Listener()
+            reader = listener.open(recorded.fields)
+            for byte in b"\n" * blanks + recorded.body:
+                reader.feed(bytes((byte,)))
+            reader.end()
+            self.assertEqual(unsaid(listener.only()), recorded.record, blanks)
+
 
 class GapTests(SynchronousTestCase):
     def test_an_encoding_that_we_do_not_know_is_a_gap(self) -> None:
