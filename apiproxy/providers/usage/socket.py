@@ -30,7 +30,7 @@ from apiproxy.providers.usage.asked import (
     word,
 )
 from apiproxy.providers.usage.bodies import markers_like
-from apiproxy.providers.usage.reader import Reading, usage_in
+from apiproxy.providers.usage.reader import LONGEST_WORD, Reading, usage_in
 from apiproxy.providers.usage.shapes import Event, Response, Session, read_event
 
 MOST_OPEN = 64
@@ -258,8 +258,7 @@ class SocketCopy:
 
     def _of(self, event: Event) -> Reading | None:
         """The response that an event belongs to; None for a new one."""
-        told = event.response
-        id = told.id if isinstance(told, Response) else event.response_id
+        id = _id_in(event)
         for reading in self._open:
             record = reading.record
             if event.stream_id and record.stream_id != event.stream_id:
@@ -270,11 +269,10 @@ class SocketCopy:
 
     def _begins(self, event: Event) -> bool:
         """Whether an event of no response under way is the first of a new one."""
-        told = event.response
-        id = told.id if isinstance(told, Response) else event.response_id
+        id = _id_in(event)
         if id is not None and id in self._over:
             return False
-        return isinstance(told, Response) or bool(self._asked)
+        return isinstance(event.response, Response) or bool(self._asked)
 
     def _claim(self, stream_id: str | None) -> Demand:
         """The oldest demand on a stream; an empty one if there is none."""
@@ -355,3 +353,10 @@ class SocketCopy:
 
     def __repr__(self) -> str:
         return f"<SocketCopy turn {self._turn}, {len(self._open)} open>"
+
+
+def _id_in(event: Event) -> str | None:
+    """The response that an event names, as far as a record keeps its name."""
+    told = event.response
+    id = told.id if isinstance(told, Response) else event.response_id
+    return id and id[:LONGEST_WORD]

@@ -133,6 +133,19 @@ class ResponsesTests(SynchronousTestCase):
         socket.tell(type="response.output_text.delta", response_id="r1", delta="late")
         self.assertEqual((len(socket.records), socket.copy.waiting), (1, 1))
 
+    def test_a_response_with_a_long_id_is_one(self) -> None:
+        """Some are encrypted; what is kept of them is enough."""
+        socket = Socket()
+        for id in ("a" * 400, "b" * 201):
+            socket.copy.asked(CREATE)
+            socket.event("created", id)
+            socket.tell(type="response.output_text.delta", response_id=id, delta="x")
+            socket.complete(id, 5, 2)
+            socket.tell(type="response.output_text.delta", response_id=id, delta="late")
+        self.assertEqual((socket.copy.running, socket.copy.waiting), ([], 0))
+        told = [figures(record)[1:] for record in socket.records]
+        self.assertEqual(told, [(1, 5, 2), (2, 5, 2)])
+
     def test_a_stray_event_begins_nothing(self) -> None:
         """Nobody asked, and no response is named."""
         socket = Socket()
