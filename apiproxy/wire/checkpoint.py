@@ -163,6 +163,8 @@ class Checkpoint:
                 self._socket.to_upstream(raw)
             else:
                 self._judge(raw, message)
+        if self._asking is None:
+            self._waiting.judged()
 
     def _judge(self, raw: bytes, message: Message) -> None:
         demand = self._conversation.demand(message)

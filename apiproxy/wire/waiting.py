@@ -2,7 +2,8 @@
 
 It is taken out of the stream as it came, so that it can go on as it came. How much may wait is
 bounded twice: on one socket, beyond which its agent is read no more, and on all sockets
-together, beyond which this one has to end.
+together, beyond which this one has to end. A message weighs what it says if that is more than
+it came as, for both are kept; and it weighs until it is judged, which may take a while.
 """
 
 from collections import deque
@@ -48,6 +49,7 @@ class Waiting:
         self._agent = agent
         self._begun = bytearray()
         self._whole = 0
+        self._judged = 0
         self._taken = 0
         self._stopped = False
 
@@ -58,24 +60,32 @@ class Waiting:
         self._begun += data
         for message in messages:
             end = before + message.end
-            self.queue.append((bytes(self._begun[start:end]), message))
+            self._append(bytes(self._begun[start:end]), message)
             start = end
         clear = before + self._reader.clear
         if clear > start:  # what is no message, and broken: upstream may say so
-            self.queue.append((bytes(self._begun[start:clear]), None))
+            self._append(bytes(self._begun[start:clear]), None)
             start = clear
-        self._whole += start
         del self._begun[:start]
 
+    def _append(self, raw: bytes, message: Message | None) -> None:
+        self.queue.append((raw, message))
+        self._whole += _weight(raw, message)
+
     def next(self) -> tuple[bytes, Message | None]:
-        """Take the first one out of the queue."""
+        """Take the first one out of the queue, to judge it."""
         first = self.queue.popleft()
-        self._whole -= len(first[0])
+        self._judged = _weight(*first)
+        self._whole -= self._judged
         return first
+
+    def judged(self) -> None:
+        """The one that was taken last is judged, and gone."""
+        self._judged = 0
 
     def weigh(self) -> bool:
         """Hold the agent, or release it; False if there is no memory for what waits."""
-        more = len(self._begun) + self._whole - self._taken
+        more = len(self._begun) + self._whole + self._judged - self._taken
         if more > 0 and not self._memory.take(more):
             return False
         if more < 0:
@@ -89,7 +99,7 @@ class Waiting:
     def drop(self) -> None:
         """Forget it all; the agent is about to leave."""
         self.queue.clear()
-        self._whole = 0
+        self._whole = self._judged = 0
         self._begun.clear()
 
     def end(self) -> None:
@@ -97,3 +107,9 @@ class Waiting:
         self.drop()
         self._memory.give(self._taken)
         self._taken = 0
+
+
+def _weight(raw: bytes, message: Message | None) -> int:
+    """Bytes that a message takes: as it came, or as what it says."""
+    said = None if message is None else message.payload
+    return len(raw) if said is None else max(len(raw), len(said))

@@ -68,6 +68,28 @@ class HoldingTests(SynchronousTestCase):
         scene.turns.end(error)
         self.assertEqual(scene.desk.metering.held.left, 1000)
 
+    def test_a_message_that_is_being_judged_is_held_too(self) -> None:
+        """Or many sockets could hold any number of them."""
+        scene = self.slow(held=100_000)
+        scene.say(create(asked=60_000))
+        self.assertLess(scene.desk.metering.held.left, 40_000)
+        scene.desk.ledger.answer()
+        self.assertEqual(scene.desk.metering.held.left, 100_000)
+        scene.say(create(asked=60_000))
+        scene.turns.end(AgentGone())
+        self.assertEqual(scene.desk.metering.held.left, 100_000)
+
+    def test_a_message_weighs_what_it_says(self) -> None:
+        """A few compressed bytes may say millions of them, which are held."""
+        scene = self.slow(extensions=DEFLATE, held=1 << 20)
+        deflater = Deflater()
+        for _ in range(11):
+            data = deflater(create(asked=100_000))
+            scene.turns.from_agent(frame(TEXT, data, rsv=4, mask=MASK))
+        ((code, *_),) = scene.wire.closed
+        self.assertEqual((code, scene.wire.told), (1013, ["hold"]))
+        self.assertEqual(scene.desk.metering.held.left, 1 << 20)
+
     def test_a_close_goes_before_what_waits(self) -> None:
         """The agent leaves, and nothing of it is set aside any more."""
         scene = self.slow()

@@ -3,9 +3,11 @@
 from hypothesis import given, strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from apiproxy.core.deflate import DeflateTerms
 from apiproxy.core.messages import MessageReader
 from apiproxy.wire.pool import ReplayBudget
 from apiproxy.wire.waiting import Waiting
+from tests.kit.deflate import Deflater
 from tests.kit.frames import TEXT, frame
 from tests.kit.hypothesis_profile import STEADY
 
@@ -44,6 +46,7 @@ class WaitingTests(SynchronousTestCase):
         self.assertEqual([raw for raw, _ in found], frames)
         said = [None if message is None else message.payload for _, message in found]
         self.assertEqual(said, payloads)
+        waiting.judged()
         waiting.weigh()
         self.assertEqual(memory.left, 10_000)
 
@@ -60,6 +63,22 @@ class WaitingTests(SynchronousTestCase):
         self.assertEqual(self.told, ["hold"])
         waiting.next()
         waiting.weigh()
+        self.assertEqual(self.told, ["hold", "release"])
+
+    def test_a_message_weighs_until_it_is_judged(self) -> None:
+        """And as much as it says, however little it came as."""
+        memory = ReplayBudget(1 << 20)
+        reader = MessageReader(DeflateTerms(), 1 << 20)
+        waiting = Waiting(reader, memory, self)
+        waiting.keep(frame(TEXT, Deflater()(b"x" * 100_000), rsv=4, mask=MASK))
+        for _ in range(2):
+            waiting.weigh()
+            self.assertEqual(memory.left, (1 << 20) - 100_000)
+            if waiting.queue:
+                waiting.next()
+        waiting.judged()
+        waiting.weigh()
+        self.assertEqual(memory.left, 1 << 20)
         self.assertEqual(self.told, ["hold", "release"])
 
     def test_memory_has_an_end(self) -> None:
