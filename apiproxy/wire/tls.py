@@ -118,7 +118,7 @@ class TlsLine(Protocol):
     Attributes:
         protocol: the protocol above; it may be replaced at any time.
         disconnecting: whether ``loseConnection`` was called.
-        undelivered: whether more has been received than handed on so far.
+        undelivered: whether more has been received than handed on so far, be it a goodbye.
     """
 
     def __init__(
@@ -242,6 +242,8 @@ class TlsLine(Protocol):
             if self._fresh:
                 self._fresh = False
                 self._sessions.remember(self._host, self._tls)
+            if self._goodbye:
+                self.undelivered = True
             self.protocol.dataReceived(data)
         if broken:
             self.abortConnection()

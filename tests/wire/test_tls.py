@@ -439,6 +439,19 @@ class CarryTests(TlsCase):
         self.assertEqual(seen[-1], False)
         self.assertEqual(set(seen[:-1]), {True})
 
+    def test_a_goodbye_that_comes_with_the_last_bytes_is_known_with_them(self) -> None:
+        """So that a line which is about to close is not used for something else."""
+        peer = self.peer()
+        above = self.connect(peer)
+        line = cast(TlsLine, above.transport)
+        seen: list[bool] = []
+        above.dataReceived = (  # type: ignore[method-assign]
+            lambda data: seen.append(line.undelivered)
+        )
+        peer.send(b"first")
+        peer.transport.deliver(peer.say(b"last") + peer.bye())
+        self.assertEqual(seen, [False, True])
+
     def test_an_answer_cut_anywhere(self) -> None:
         """Half a record waits for its other half."""
         peer = self.peer()
