@@ -39,7 +39,8 @@ class End(Protocol):
             what the scanner knows of it (``FrameScanner.whole``).
         gone: whether its connection is lost, or cut by us.
         closed_first: whether the first Close of the two came from here.
-        spoke_last: whether the last bytes of the two came from here.
+        spoke_last: whether the last message of the two came from here; a ping or a pong is
+            none.
     """
 
     other: "End"
@@ -95,14 +96,16 @@ class End(Protocol):
         """Hand it on."""
         scanner, other = self.scanner, self.other
         self.heard += len(data)
-        self.spoke_last, other.spoke_last = True, False
         if self._deaf:
             return
+        before = scanner.messages
         try:
             data = scanner.feed(data)
         except MessageTooLarge:
             self._too_big()
             return
+        if scanner.messages != before:
+            self.spoke_last, other.spoke_last = True, False
         self.passed += len(data)
         if scanner.closed and not other.scanner.closed:
             self.closed_first = True

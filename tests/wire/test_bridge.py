@@ -318,6 +318,21 @@ class DrainTests(BridgeCase):
         agent.take()
         self.assertEqual(agent.state, "ended")
 
+    def test_a_pong_asks_nothing(self) -> None:
+        """Nor does a ping: a socket on which nothing else comes is between two answers."""
+        for asks, says in (
+            (frame(PING, b"theirs"), frame(PONG, b"theirs", mask=MASKED)),
+            (b"", frame(PONG, b"apiproxy-0", mask=MASKED)),
+            (b"", frame(PING, b"mine", mask=MASKED)),
+        ):
+            bench, agent, line = self.start()
+            bench.wait(11)
+            line.send(asks)
+            agent.send(says)
+            bench.site.drain()
+            bench.wait(8)
+            self.assertEqual(agent.state, "ended")
+
     def test_a_socket_opened_while_draining_is_drained_too(self) -> None:
         """It does not use up the grace."""
         bench = self.bench()
