@@ -143,7 +143,8 @@ class Events:
 
 
 _RESPONSES = (b'"response":', b'"error"')
-_MESSAGES = (b'"usage"', b'"error"')
+_MESSAGES = (b'"usage"', b'"error"', b'"content_block_st')
+"""The last is how a block starts and stops, which whoever cuts the stream must know."""
 _GOOGLE = (b'"usageMetadata"', b'Reason"', b'"error"')
 _NULLABLE = ((b'"usage"', b"{"), (b'_reason"', b'"'), (b'"error"', b"{"))
 

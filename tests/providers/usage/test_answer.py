@@ -328,7 +328,7 @@ class GapTests(SynchronousTestCase):
         reader.feed(body[: body.index(b"event: message_delta")])
         reader.end("agent_gone")
         record = listener.only()
-        self.assertEqual(record.usage, Usage(input=10, cached=7, written=2, output=5))
+        self.assertEqual(record.usage, Usage(input=10, cached=7, written=2, output=4))
         self.assertEqual((record.state, record.gap), ("cut", "agent_gone"))
 
     def test_an_agent_may_leave_after_the_last_event(self) -> None:
@@ -382,6 +382,23 @@ class RunningTests(SynchronousTestCase):
         assert reader.running is not None
         self.assertTrue(667 <= reader.running.said <= 1333)
         self.assertIn("open", repr(reader))
+
+    def test_the_block_under_way_is_known(self) -> None:
+        """Also in a stream that is passed over; what cuts it has to end that block."""
+        kinds = ["start", *["delta"] * 4, "stop"]
+        told = [
+            {"type": f"content_block_{kind}", "index": index, "delta": {"text": "x"}}
+            for index in range(3)
+            for kind in kinds
+        ]
+        for closely in (False, True):
+            reader = Listener().open(EVENTS, closely=closely)
+            for event in told:
+                reader.feed(events(event))
+                running = reader.running
+                assert running is not None
+                over = event["type"] == "content_block_stop"
+                self.assertEqual(running.block, None if over else event["index"])
 
     def test_an_ending_may_follow_an_event(self) -> None:
         """And nothing else: not half an event, no document, nothing that is encoded."""
