@@ -16,6 +16,7 @@ One that is not understood refuses the token: it may take away what we cannot te
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 
 from attrs import field, frozen
 
@@ -71,16 +72,16 @@ class _Rest:
         providers: a set for each caveat; it must be in all.
         models: as in ``Grant``.
         expires: POSIX seconds, all of them.
-        budgets: measures and caps.
+        budgets: measures and caps, each behind the number of caveats up to its own.
     """
 
     providers: list[frozenset[str]] = field(factory=list)
     models: list[tuple[str, ...]] = field(factory=list)
     expires: list[int] = field(factory=list)
-    budgets: list[tuple[str, int]] = field(factory=list)
+    budgets: list[tuple[int, str, int]] = field(factory=list)
 
-    def take_away(self, caveat: bytes) -> bool:
-        """Read one caveat; False if it is not understood."""
+    def take_away(self, caveat: bytes, number: int) -> bool:
+        """Read one caveat, the first of which is number 1; False if not understood."""
         found = _CAVEAT.fullmatch(caveat.decode("ascii", "replace"))
         if found is None:
             return False
@@ -94,7 +95,7 @@ class _Rest:
         elif word == "e":
             self.expires.append(int(value))
         elif word[2:] in MEASURES:
-            self.budgets.append((word[2:], int(value)))
+            self.budgets.append((number, word[2:], int(value)))
         else:
             return False
         return True
@@ -158,7 +159,7 @@ class Callers:
         if not narrowed.verified(chain):
             return None
         rest = _Rest()
-        if not all(map(rest.take_away, narrowed.caveats)):
+        if not all(map(rest.take_away, narrowed.caveats, count(1))):
             raise CallerRefused("This token has a caveat that is not understood here.")
         self._check(caller, provider)
         if rest.expires and min(rest.expires) <= self._now():
@@ -185,17 +186,27 @@ def _within(grant: Grant, narrowed: Narrowed, rest: _Rest) -> Grant:
 
     Its account is named by its caveats, not by its signature, so that the same narrowing made
     twice is one account; each allowance of it is beside those of the caller, never in
-    their place.
+    their place. An allowance is on the account of the caveats up to its own: who narrows a
+    token once more spends on the accounts that it had, too.
     """
-    mark = digest(b"\0".join((narrowed.id, *narrowed.caveats)))[:4].hex()
-    name = f"{grant.name}+{mark}"
-    account = f"caller:{name}"
+    name = _name(grant, narrowed, len(narrowed.caveats))
+    allowances = [
+        Allowance(f"caller:{_name(grant, narrowed, upto)}", measure, cap)
+        for upto, measure, cap in rest.budgets
+    ]
+    accounts = [*(each.account for each in allowances), f"caller:{name}"]
     return Grant(
         name,
-        (*grant.accounts, account),
-        (*grant.allowances, *(Allowance(account, *one) for one in rest.budgets)),
+        (*grant.accounts, *dict.fromkeys(accounts)),
+        (*grant.allowances, *allowances),
         (*grant.models, *rest.models),
     )
+
+
+def _name(grant: Grant, narrowed: Narrowed, upto: int) -> str:
+    """That of a token with only so many of its caveats."""
+    mark = digest(b"\0".join((narrowed.id, *narrowed.caveats[:upto])))[:4].hex()
+    return f"{grant.name}+{mark}"
 
 
 def refuse_model(grant: Grant | None, model: str) -> CallerRefused | None:

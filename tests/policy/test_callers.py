@@ -84,7 +84,7 @@ class NarrowedTests(SynchronousTestCase):
     def test_budgets_beside_each_other(self) -> None:
         """A narrowed token has an account of its own, and spends on its caller's, too."""
         grant = self.admit(b"b.money=5", b"b.money=7", budgets=(("money", 100),))
-        whole, own = grant.accounts
+        whole, first, own = grant.accounts
         self.assertEqual(whole, "caller:ci")
         self.assertRegex(own, r"\Acaller:ci\+[0-9a-f]{8}\Z")
         self.assertEqual(grant.name, own.removeprefix("caller:"))
@@ -92,11 +92,21 @@ class NarrowedTests(SynchronousTestCase):
             grant.allowances,
             (
                 Allowance("caller:ci", "money", 100),
-                Allowance(own, "money", 5),
+                Allowance(first, "money", 5),
                 Allowance(own, "money", 7),
             ),
         )
         self.assertEqual(self.admit(b"m=a").accounts[1], self.admit(b"m=a").accounts[1])
+
+    def test_a_budget_stays_where_it_is_when_a_token_is_narrowed_again(self) -> None:
+        """Else whoever has spent it would add a caveat, and begin anew."""
+        (budget,) = self.admit(b"m=gpt*", b"b.runs=1").allowances
+        for more in ([b"e=9999"], [b"m=*"], [b"b.runs=9"], [b"p=openai", b"e=9999"]):
+            again = self.admit(b"m=gpt*", b"b.runs=1", *more)
+            self.assertIn(budget, again.allowances)
+            self.assertIn(budget.account, again.accounts)
+            self.assertEqual(len(set(again.accounts)), 3)
+            self.assertEqual(again.accounts[-1], f"caller:{again.name}")
 
     def test_the_first_end_counts(self) -> None:
         """Neither can put off the other."""
@@ -145,12 +155,14 @@ class EntryTests(SynchronousTestCase):
         budgets = (("money", 100), ("runs", 9))
         token = narrow(TOKEN, [b"b.money=7", b"b.money=5"])
         grant = callers(budgets=budgets).admit([token], "a")
-        own = grant.accounts[1]
+        first, own = grant.accounts[1:]
         self.assertEqual(
             entries(grant, {"money": 3, "tokens": 1}),
             [
                 Entry("caller:ci", "money", 3, 100),
                 Entry("caller:ci", "tokens", 1),
+                Entry(first, "money", 3, 7),
+                Entry(first, "tokens", 1),
                 Entry(own, "money", 3, 5),
                 Entry(own, "tokens", 1),
             ],
