@@ -6,10 +6,11 @@ spends is spent by both, so a budget cannot be passed by narrowing.
 """
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import Protocol
 
 from msgspec import Struct
+
+from apiproxy.core.patterns import fits
 
 
 class Allowance(Struct, frozen=True):
@@ -51,9 +52,8 @@ class Grant(Struct, frozen=True):
 
         A model that cannot be told (empty) is none that a list allows.
         """
-        name = model.lower()
         return all(
-            name != "" and any(fnmatchcase(name, each.lower()) for each in patterns)
+            model != "" and any(fits(each, model) for each in patterns)
             for patterns in self.models
         )
 

@@ -16,6 +16,7 @@ from apiproxy.core.errors import (
     PriceUnknown,
     ProxyError,
 )
+from apiproxy.core.patterns import fits
 from apiproxy.core.usage import Demand
 from apiproxy.policy.names import LONGEST
 from apiproxy.policy.prices import Prices
@@ -147,24 +148,3 @@ def _any(patterns: Sequence[str], names: Iterator[str]) -> bool:
     if not patterns:
         return False
     return any(fits(pattern, name) for name in names for pattern in patterns)
-
-
-def fits(pattern: str, name: str) -> bool:
-    """Whether a pattern, in which ``*`` is anything, fits a whole name, in any case.
-
-    In time that grows with their lengths only, whatever the pattern is.
-    """
-    first, *rest = pattern.lower().split("*")
-    name = name.lower()
-    if not rest:
-        return first == name
-    *middle, last = rest
-    if not name.startswith(first):
-        return False
-    at = len(first)
-    for part in middle:
-        found = name.find(part, at)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return len(name) - at >= len(last) and name.endswith(last)

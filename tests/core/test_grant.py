@@ -20,3 +20,13 @@ class GrantTests(SynchronousTestCase):
             name for name in ("gpt-5-mini", "O4", "gpt-5", "") if grant.allows(name)
         ]
         self.assertEqual(allowed, ["gpt-5-mini", "O4"])
+
+    def test_a_pattern_has_nothing_but_stars(self) -> None:
+        """Names of models have brackets."""
+        grant = Grant("a", models=(("opus[1m]", "gpt-4?"),))
+        allowed = [
+            name
+            for name in ("Opus[1m]", "opus1", "opusm", "gpt-4o")
+            if grant.allows(name)
+        ]
+        self.assertEqual(allowed, ["Opus[1m]"])
