@@ -58,6 +58,11 @@ class Grant(Struct, frozen=True):
         )
 
 
+def listed(name: str) -> str:
+    """The name of the caller that is in the list, of one whose token may be narrowed."""
+    return name.partition("+")[0]
+
+
 class Gate(Protocol):
     """Lets callers in."""
 

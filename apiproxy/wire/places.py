@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from apiproxy.core.errors import Overloaded
 from apiproxy.core.exchange import Exchange
+from apiproxy.core.grant import listed
 from apiproxy.policy.queue import FairQueue, Ticket
 from apiproxy.policy.rules import Places
 
@@ -69,7 +70,9 @@ class PlaceQueue:
         """
         if not self.limited:
             return _nothing
-        ticket = self._queue.enter(exchange.caller)
+        # Whoever has a token narrows it as often as he likes; all that have the same caller
+        # in the list share its places.
+        ticket = self._queue.enter(listed(exchange.caller))
         if isinstance(ticket, Overloaded):
             raise ticket
         if not ticket.ready:

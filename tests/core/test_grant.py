@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.core.grant import Grant
+from apiproxy.core.grant import Grant, listed
 
 
 class GrantTests(SynchronousTestCase):
@@ -30,3 +30,8 @@ class GrantTests(SynchronousTestCase):
             if grant.allows(name)
         ]
         self.assertEqual(allowed, ["Opus[1m]"])
+
+    def test_whose_it_is(self) -> None:
+        """Of a narrowed token: of whoever is listed."""
+        self.assertEqual(listed("ci"), "ci")
+        self.assertEqual(listed("ci+0a1b2c3d"), "ci")

@@ -41,9 +41,10 @@ class PlaceTests(SynchronousTestCase):
         self.clock = Clock()
         self.desk = Desk(self.clock)
 
-    def enter(self, queue: PlaceQueue) -> Deferred[Leave]:
+    def enter(self, queue: PlaceQueue, caller: str = "") -> Deferred[Leave]:
         """One more comes."""
         self.exchange = self.desk.exchange()
+        self.exchange.caller = caller
         return Deferred.fromCoroutine(queue.enter(self.exchange))
 
     def test_as_many_as_come(self) -> None:
@@ -81,6 +82,14 @@ class PlaceTests(SynchronousTestCase):
         queue = PlaceQueue(Places(per_caller=1, waiting=0), self.clock)
         self.successResultOf(self.enter(queue))
         self.failureResultOf(self.enter(queue), Overloaded)
+
+    def test_narrowed_tokens_share_the_places_of_their_caller(self) -> None:
+        """Else an agent would narrow its token for every request."""
+        queue = PlaceQueue(Places(per_caller=1, waiting=0), self.clock)
+        self.successResultOf(self.enter(queue, "ci"))
+        for name in ("ci", "ci+00000001", "ci+00000002"):
+            self.failureResultOf(self.enter(queue, name), Overloaded)
+        self.successResultOf(self.enter(queue, "other"))
 
     def test_who_gives_up_takes_nobodys_place(self) -> None:
         """The next one is served."""
