@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Exchange
+from apiproxy.core.grant import listed
 
 What: TypeAlias = Literal["run", "caller", "exchange", "provider", "all"]
 
@@ -28,6 +29,8 @@ class StopOrder(Struct, frozen=True):
             return True
         if self.what == "exchange":
             return exchange.id == self.name
+        if self.what == "caller":
+            return self.name in (exchange.caller, listed(exchange.caller))
         return bool(getattr(exchange, self.what) == self.name)
 
 

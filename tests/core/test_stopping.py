@@ -30,6 +30,17 @@ class StoppingTests(SynchronousTestCase):
         ):
             self.assertEqual(order.matches(exchange), meant, order)
 
+    def test_a_caller_with_all_its_tokens(self) -> None:
+        """One that was narrowed is meant by its own name, and by that of its caller."""
+        exchange = self.exchange()
+        exchange.caller = "ann+0a1b2c3d"
+        meant = [
+            name
+            for name in ("ann", "ann+0a1b2c3d", "ann+00000000", "bob", "")
+            if StopOrder("caller", name).matches(exchange)
+        ]
+        self.assertEqual(meant, ["ann", "ann+0a1b2c3d"])
+
     def test_it_can_be_sent(self) -> None:
         """An order reaches another process as it is."""
         order = StopOrder("caller", "ann")
