@@ -18,7 +18,7 @@ from apiproxy.core.errors import (
 )
 from apiproxy.core.patterns import fits
 from apiproxy.core.usage import Demand
-from apiproxy.policy.names import LONGEST
+from apiproxy.policy.names import LONGEST, plain
 from apiproxy.policy.prices import Prices
 from apiproxy.policy.rules import Rules
 from apiproxy.policy.weights import ONE, Weights
@@ -75,7 +75,7 @@ class ModelGuard:
     def _policy(self, model: str) -> ProxyError | None:
         models = self._models
         allowed = _any(models.allowed, _allowed_forms(model))
-        if model.lower() == _AUTO and models.disallowed and not allowed:
+        if _last(model) == _AUTO and models.disallowed and not allowed:
             reason = "dynamic_model_unverifiable"
         elif _any(models.disallowed, _refused_forms(model)):
             reason = "disallowed"
@@ -137,11 +137,21 @@ def _allowed_forms(model: str) -> Iterator[str]:
 
 
 def _refused_forms(model: str) -> Iterator[str]:
-    """What a pattern of what may not pass is compared with: also without decorations."""
+    """What a pattern of what may not pass is compared with: also without decorations.
+
+    A model that was tuned (``ft:gpt-4o:acme::id``) is one of those that it was made of, too.
+    """
     yield from _allowed_forms(model)
-    last = model.lower().partition("?")[0].rpartition("/")[2]
+    last = _last(model)
     yield last
     yield last.partition(":")[0].partition("@")[0]
+    yield plain(model)
+    yield plain(model).removeprefix("ft:")
+
+
+def _last(model: str) -> str:
+    """A name without what stands before its last slash, and without wishes."""
+    return model.lower().partition("?")[0].rpartition("/")[2]
 
 
 def _any(patterns: Sequence[str], names: Iterator[str]) -> bool:

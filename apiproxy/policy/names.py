@@ -37,7 +37,12 @@ def plain(name: str) -> str:
     name = _VENDOR.sub("", name.rpartition("/")[2], count=1)
     # Bedrock's "-v1:0", OpenRouter's ":thinking", Vertex's "@20250514" and "@default".
     name = name.partition(":")[0].replace("@default", "").replace("@", "-")
-    return name.replace(".", "-").replace("_", "-").strip("-")
+    return dashed(name).strip("-")
+
+
+def dashed(name: str) -> str:
+    """A name with dashes for dots and underscores."""
+    return name.replace(".", "-").replace("_", "-")
 
 
 def bases(name: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ thought is output already, whatever the provider's own figures include (see ``co
 """
 
 from apiproxy.core.usage import Usage
-from apiproxy.policy.names import LONGEST, plain
+from apiproxy.policy.names import LONGEST, dashed, plain
 from apiproxy.policy.rules import Weighing
 
 ONE = 1_000_000
@@ -25,12 +25,15 @@ class Weights:
             name.lower(): multiplier
             for name, multiplier in weighing.multipliers.items()
         }
+        self._spellings = {
+            dashed(name): multiplier for name, multiplier in self._multipliers.items()
+        } | self._multipliers
 
     def known(self, model: str) -> int | None:
         """What is said of this model, in millionths; None if nothing is.
 
-        The multiplier of the name itself, in any case, else of its plain form, else of the
-        longest name that it continues after a dash.
+        The multiplier of the name itself, in any case and with dots or dashes, else of its
+        plain form, else of the longest name that it continues after a dash.
         """
         if not self._multipliers:
             return None
@@ -38,7 +41,7 @@ class Weights:
         if name not in self._known:
             if len(self._known) >= _MOST_NAMES:
                 self._known.clear()
-            forms = (self._longest(form) for form in (name, plain(name)))
+            forms = (self._longest(form) for form in (name, dashed(name), plain(name)))
             self._known[name] = next((one for one in forms if one is not None), None)
         return self._known[name]
 
@@ -54,7 +57,7 @@ class Weights:
     def _longest(self, name: str) -> int | None:
         at = len(name)
         while at > 0:
-            if (multiplier := self._multipliers.get(name[:at])) is not None:
+            if (multiplier := self._spellings.get(name[:at])) is not None:
                 return multiplier
             at = name.rfind("-", 0, at)
         return None

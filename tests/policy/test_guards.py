@@ -52,6 +52,13 @@ class PolicyTests(GuardCase):
             ([], ["gpt-5"], "auto", "dynamic_model_unverifiable"),
             (["auto"], ["gpt-5"], "Auto", None),
             ([], ["auto"], "auto", "dynamic_model_unverifiable"),
+            ([], ["gpt-5"], "openrouter/auto", "dynamic_model_unverifiable"),
+            ([], ["gpt-4o*"], "ft:gpt-4o-2024-08-06:acme::id", "disallowed"),
+            ([], ["ft:*"], "ft:gpt-4o-2024-08-06:acme::id", "disallowed"),
+            ([], ["claude-3*"], "us.anthropic.claude-3-opus-v1:0", "disallowed"),
+            ([], ["claude-3*"], "anthropic.claude-3-opus-v1:0", "disallowed"),
+            ([], ["claude-3*"], "us.anthropic.claude-4-opus-v1:0", None),
+            (["claude-3*"], [], "us.anthropic.claude-3-opus-v1:0", "not_allowed"),
         ):
             rules = Rules(
                 models=Models(allowed=tuple(allowed), disallowed=tuple(disallowed))

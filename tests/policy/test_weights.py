@@ -40,6 +40,29 @@ class WeightTests(SynchronousTestCase):
         self.assertEqual(weights.exact("gpt-5-MINI"), ONE // 4)
         self.assertIsNone(weights.exact("gpt-5-nano"))
 
+    def test_a_multiplier_is_found_in_any_spelling(self) -> None:
+        """Also one whose name has a dot, which plain names have not."""
+        weights = Weights(Weighing(multipliers={"opus-4.5": 3 * ONE}))
+        for name in (
+            "opus-4.5",
+            "Opus-4.5-20251101",
+            "opus-4-5",
+            "anthropic/opus-4.5",
+            "us.anthropic.opus-4.5-v1:0",
+            "opus-4.5:thinking",
+            "opus_4_5",
+        ):
+            self.assertEqual(weights.multiplier(name), 3 * ONE, name)
+        self.assertEqual(weights.multiplier("opus-4.50"), ONE)
+
+    def test_a_name_itself_goes_before_another_spelling(self) -> None:
+        """In whatever order they are said."""
+        said = {"opus-4.5": 3 * ONE, "opus-4-5": 2 * ONE}
+        for each in (said, dict(reversed(said.items()))):
+            weights = Weights(Weighing(multipliers=each))
+            self.assertEqual(weights.multiplier("opus-4.5"), 3 * ONE)
+            self.assertEqual(weights.multiplier("opus-4-5"), 2 * ONE)
+
     def test_made_up_names_do_not_fill_the_memory(self) -> None:
         """However many an agent sends."""
         weights = Weights(Weighing(multipliers=MULTIPLIERS))
