@@ -186,6 +186,7 @@ class SettingsTests(SynchronousTestCase):
             "GEMINI_API_KEY": "hunter2-e",
             "GOOGLE_API_KEY": "hunter2-f",
             "HTTPS_PROXY": "http://ada:hunter2-g@squid:3128",
+            "APIPROXY_LEDGER": "redis://:hunter2-i@redis/0",
         }
         extra = {
             "COPILOT_API_TARGET": "gw.example",
@@ -211,7 +212,7 @@ class SettingsTests(SynchronousTestCase):
             }.items()
         }
         problems = self.problems(misplaced, b"[providers.openai]\nkey = 'hunter2'")
-        self.assertEqual(len(problems), 16)
+        self.assertEqual(len(problems), 17)
         self.assertNotIn("hunter2", "".join(problems))
 
     def test_secrets_can_be_listed_for_redaction(self) -> None:
@@ -252,7 +253,13 @@ class ReloadTests(SynchronousTestCase):
             }
         )
         kept = new.in_place_of(old)
-        self.assertEqual(kept, evolve(old, run_id="other", warnings=kept.warnings))
+        expected = evolve(
+            old,
+            run_id="other",
+            warnings=kept.warnings,
+            secret_names=kept.secret_names,
+        )
+        self.assertEqual(kept, expected)
 
     def test_providers_are_those_that_are_listened_for(self) -> None:
         """Where they are; one that is gone has no key, and one that is new waits."""

@@ -14,6 +14,7 @@ from typing import Any
 from apiproxy.core.egress import EgressProxy
 from apiproxy.core.values import Secret
 from apiproxy.credentials.command import CommandSource
+from apiproxy.ledger.open import InRedis
 from apiproxy.providers.blueprint import Text, Variable
 from apiproxy.settings.commands import split_command
 from apiproxy.settings.document import Document, meant
@@ -60,7 +61,7 @@ class Sources:
         for name in option.names:
             if text := self._variable(name):
                 value = self._parse(Text(text, name), option.kind, option.default)
-                if isinstance(value, EgressProxy) and value.authorization is not None:
+                if _has_password(value):
                     self.secret_names.add(name)
                 return value
         if in_toml is None:
@@ -212,3 +213,10 @@ class Sources:
             _SERVICE_LINK.fullmatch(name)
             or _SERVICE_ADDRESS.fullmatch(self.environ[name])
         )
+
+
+def _has_password(value: object) -> bool:
+    """Whether the variable that this stood in held a secret besides."""
+    if isinstance(value, EgressProxy):
+        return value.authorization is not None
+    return isinstance(value, InRedis) and value.access.password is not None

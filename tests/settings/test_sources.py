@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.core.values import Secret
 from apiproxy.providers.blueprint import Text, Variable
 from apiproxy.settings.kinds import PATH, PORT, PROXY, count, whole
+from apiproxy.settings.metering import LEDGER
 from apiproxy.settings.option import Option
 from apiproxy.settings.sources import Sources
 
@@ -84,6 +85,19 @@ class OptionTests(SynchronousTestCase):
         """Whoever cleans the environment learns of it."""
         option = Option(("A", "B"), "o.x", PROXY, None, "")
         for value, names in [("http://u:p@x", {"B"}), ("http://x", set())]:
+            found = sources({"B": value})
+            found.option(option)
+            self.assertEqual(found.secret_names, names)
+
+    def test_password_of_a_ledger_does_so_too(self) -> None:
+        """A ledger without one is no secret."""
+        option = Option(("A", "B"), "o.x", LEDGER, None, "")
+        for value, names in [
+            ("redis://:p@x", {"B"}),
+            ("rediss://u:p@x/1", {"B"}),
+            ("redis://x", set()),
+            ("/var/lib/x", set()),
+        ]:
             found = sources({"B": value})
             found.option(option)
             self.assertEqual(found.secret_names, names)
