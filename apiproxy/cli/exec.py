@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,11 +13,13 @@ from apiproxy.cli.recipes import RECIPES, Lines, Urls, local_urls, recipe
 from apiproxy.providers.table import BUILT_IN
 
 _SECRET_NAME = re.compile(
-    r"(_|^)(API_?KEY|ACCESS_KEY(_ID)?|SECRET(_KEY)?|(ACCESS_|AUTH_|BEARER_)?TOKEN|PASSWORD"
-    r"|CREDENTIALS)(_FILE)?$",
+    r"((_|^)(API_?KEY|ACCESS_KEY(_ID)?|SECRET(_KEY)?|(ACCESS_|AUTH_|BEARER_)?TOKEN"
+    r"|CREDENTIALS|CREDENTIALS_DIRECTORY)|PASSWORD)(_FILE|_FD|_COMMAND)?$",
     re.I,
 )
-"""How variables are called that hold a secret, or name a file with one."""
+"""How variables are called that hold a secret, or name what gives one."""
+
+_GIVEN = re.compile("_(FILE|FD|COMMAND)$")
 
 _OUR_SECRETS = frozenset(
     variable.name
@@ -25,7 +28,7 @@ _OUR_SECRETS = frozenset(
     if variable.secret or variable.private
 )
 
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_URLS = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "APIPROXY_LEDGER")
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -47,10 +50,23 @@ def without_secrets(
 
 
 def _is_secret(name: str, value: str) -> bool:
-    if name.upper() in _PROXIES:
+    if name.upper() in _URLS:
         return "@" in value  # a password may stand in it
-    named = name.removesuffix("_FILE") in _OUR_SECRETS
+    named = _GIVEN.sub("", name) in _OUR_SECRETS
     return named or _SECRET_NAME.search(name) is not None
+
+
+def keep_descriptors(environ: Mapping[str, str]) -> None:
+    """See that a program we become does not inherit descriptors behind which keys are.
+
+    Args:
+        environ: the environment; ``X_FD`` has the number of one.
+    """
+    for secret in _OUR_SECRETS:
+        number = environ.get(f"{secret}_FD", "")
+        if number.isdecimal() and int(number) > 2:
+            with suppress(OSError, OverflowError):
+                os.set_inheritable(int(number), False)
 
 
 def environment(
@@ -135,6 +151,7 @@ def command(
     program = [*own, *arguments]
     if not program:
         raise click.UsageError(f"name the program: apiproxy exec {agent} -- PROGRAM …")
+    keep_descriptors(os.environ)
     try:
         os.execvpe(program[0], program, environ)  # noqa: S606  # its purpose  # nosec B606
     except OSError as error:

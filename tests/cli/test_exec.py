@@ -10,7 +10,13 @@ from pathlib import Path
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.cli.exec import command, environment, state_folder, without_secrets
+from apiproxy.cli.exec import (
+    command,
+    environment,
+    keep_descriptors,
+    state_folder,
+    without_secrets,
+)
 from apiproxy.cli.recipes import Lines
 
 SECRET = "sk-real"
@@ -28,6 +34,10 @@ class EnvironmentTests(SynchronousTestCase):
             "ANTHROPIC_AUTH_TOKEN",
             "COPILOT_GITHUB_TOKEN",
             "AWF_BYOK_EXTRA_HEADERS",
+            "OPENAI_API_KEY_COMMAND",
+            "GEMINI_API_KEY_FD",
+            "CREDENTIALS_DIRECTORY",
+            "PGPASSWORD",
             "GH_TOKEN",
             "MISTRAL_APIKEY",
             "AWS_ACCESS_KEY_ID",
@@ -56,6 +66,12 @@ class EnvironmentTests(SynchronousTestCase):
     def test_a_proxy_with_a_password_goes(self) -> None:
         """It is apiproxy's; one without is nobody's secret."""
         self.assertEqual(without_secrets({"https_proxy": "http://u:p@squid"}), {})
+
+    def test_a_ledger_with_a_password_goes(self) -> None:
+        """Whoever reaches it changes budgets."""
+        self.assertEqual(without_secrets({"APIPROXY_LEDGER": "redis://:p@redis/0"}), {})
+        environ = {"APIPROXY_LEDGER": "redis://redis/0"}
+        self.assertEqual(without_secrets(environ), environ)
 
     def test_the_way_to_apiproxy_is_direct(self) -> None:
         """Most agents would ask a proxy for 127.0.0.1."""
@@ -98,6 +114,26 @@ class ExecTests(SynchronousTestCase):
         self.assertEqual(seen["OPENAI_BASE_URL"], "http://127.0.0.1:10000/v1")
         self.assertEqual(seen["OWN"], "1")
         self.assertNotIn(SECRET, ended.stdout)
+
+    def test_a_key_behind_a_descriptor_stays_there(self) -> None:
+        """The program has neither its number nor the descriptor; of others it has."""
+        ours, others = os.pipe()
+        with os.fdopen(ours), os.fdopen(others, "w"):
+            look = "import os, sys; [os.fstat(int(each)) for each in sys.argv[1:]]"
+            program = (sys.executable, "-c", look)
+            for fd, code in ((ours, 1), (others, 0)):
+                ended = subprocess.run(
+                    [APIPROXY, "exec", "openai", "--", *program, str(fd)],
+                    env={"PATH": os.environ["PATH"], "OPENAI_API_KEY_FD": str(ours)},
+                    capture_output=True,
+                    pass_fds=(ours, others),
+                )
+                self.assertEqual(ended.returncode, code, ended.stderr)
+
+    def test_numbers_that_are_no_descriptors(self) -> None:
+        """Are none of ours to complain of."""
+        for number in ("9999", "9" * 30, "x", ""):
+            keep_descriptors({"OPENAI_API_KEY_FD": number})
 
     def test_an_agent_gets_its_arguments_and_its_file(self) -> None:
         """Ours first, then the user's; a file where the agent is led to it."""
