@@ -1,8 +1,9 @@
 """The books of one process, put together: rules, ledger, usage log, and who may look at them.
 
-Settings make rules; a reload makes new ones. The ledger and the usage log stay: what was
-spent is spent. They are opened when the service starts, not before, because a daemon forks
-in between and neither a database nor a thread survives that.
+Settings make rules; a reload makes new ones. The ledger and the usage log stay, for what was
+spent is spent, and so does the queue, for who is carried is carried. Ledger and log are opened
+when the service starts, not before, because a daemon forks in between and neither a database
+nor a thread survives that.
 """
 
 import os
@@ -33,7 +34,7 @@ from apiproxy.policy.edits import Editor
 from apiproxy.policy.ledger import NOT_METERED, LedgerUnavailable, Standing
 from apiproxy.policy.prices import CATALOGUE, Prices
 from apiproxy.policy.rate import Figures, RateLimits
-from apiproxy.policy.rules import Rules
+from apiproxy.policy.rules import Places, Rules
 from apiproxy.policy.steering import Warnings
 from apiproxy.policy.tools import ToolPolicy
 from apiproxy.telemetry.background import Background
@@ -128,7 +129,7 @@ class Bookkeeping:
             complain=complain,
         )
         self._caps = Caps(self.standings, self._caps_matter, self._capped, reactor)
-        self._places = self._place_queue(settings)
+        self._places = PlaceQueue(self._part(settings), reactor)
         self._warnings = Warnings(settings.rules.steering, seconds(), seconds)
         self.tools = ToolPolicy(settings.access.tools, self._chronicle.tool_used)
         self.metering = self._metering(settings, admission)
@@ -169,10 +170,10 @@ class Bookkeeping:
         rates.mend()
         return rates
 
-    def _place_queue(self, settings: Settings) -> PlaceQueue:
+    def _part(self, settings: Settings) -> Places:
+        """The places of this process."""
         common = self._common
-        places = part_of(settings.rules.places, common.worker, common.workers)
-        return PlaceQueue(places, self._reactor)
+        return part_of(settings.rules.places, common.worker, common.workers)
 
     def use(self, settings: Settings) -> None:
         """Go by other rules from now on; ledger and log stay where they are."""
@@ -180,7 +181,7 @@ class Bookkeeping:
         self._warnings.use(settings.rules.steering)
         admission = self._admission(settings.rules)
         self.accounts.use(admission, settings.run_id)
-        self._places = self._place_queue(settings)
+        self._places.use(self._part(settings))
         self.tools = ToolPolicy(settings.access.tools, self._chronicle.tool_used)
         self.metering = self._metering(settings, admission)
         self._caps.look()

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred
+
 from apiproxy.bookkeeping import Bookkeeping, Common
 from apiproxy.config import Settings
 from apiproxy.core.errors import (
@@ -122,6 +124,20 @@ class LifeTests(BooksCase):
         body = b'{"model":"gpt-4o","instructions":"Be kind."}'
         edited = books.metering._editor.edit("responses", body, stream=False, used=0.9)
         self.assertIn(b"TOKEN WARNING", edited.body)
+        await books.close()
+
+    async def test_a_reload_leaves_places_taken(self) -> None:
+        """Else as many more would be carried with each key that is rotated."""
+        chosen = settings(APIPROXY_MAX_CONCURRENT="1", APIPROXY_MAX_WAITING="1")
+        books = self.books(chosen)
+        demand = Demand(inference=True, model="gpt-4o")
+        assert books.metering is not None
+        passage = await books.metering.admit(self.exchange(), demand)
+        books.use(chosen)
+        waits = Deferred.fromCoroutine(books.metering.admit(self.exchange(), demand))
+        self.assertNoResult(waits)
+        passage.end(None)
+        (await waits).end(None)
         await books.close()
 
     async def test_nothing_is_metered(self) -> None:

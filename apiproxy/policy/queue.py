@@ -53,6 +53,16 @@ class FairQueue:
         self.carried = 0
         self.waiting = 0
 
+    def use(self, places: Places) -> list[Ticket]:
+        """Go by these limits from now on; whoever has a place keeps it.
+
+        Returns:
+            Those who have got a place by it, in the order they are to be served.
+        """
+        self._places = places
+        self._round = OrderedDict.fromkeys(filter(self._may_have, self._lines))
+        return self._serve()
+
     def enter(self, key: str) -> Ticket | Overloaded:
         """A ticket that is ready, or one that waits; the refusal if too many wait."""
         ticket = Ticket(key)

@@ -4,7 +4,7 @@ Who gets the next place is decided by ``policy.queue``; here somebody waits for 
 and no longer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -59,6 +59,12 @@ class PlaceQueue:
         self._waiting: dict[Ticket, Deferred[None]] = {}
         self.limited = places.limited
 
+    def use(self, places: Places) -> None:
+        """Go by these limits from now on; whoever has a place keeps it."""
+        self._seconds = places.seconds
+        self.limited = places.limited
+        self._call(self._queue.use(places))
+
     async def enter(self, exchange: Exchange) -> Callable[[], None]:
         """Have a place; it waits until there is one.
 
@@ -101,7 +107,11 @@ class PlaceQueue:
 
     def _leave(self, ticket: Ticket) -> None:
         """Give a place back, and call those who get one by it."""
-        for ready in self._queue.leave(ticket):
+        self._call(self._queue.leave(ticket))
+
+    def _call(self, served: Iterable[Ticket]) -> None:
+        """Tell those who have got a place."""
+        for ready in served:
             waiting = self._waiting.pop(ready, None)
             if waiting is None:
                 self._leave(ready)

@@ -56,6 +56,27 @@ class QueueTests(SynchronousTestCase):
         self.assertTrue(enter(queue, "b").ready)
         self.assertEqual(queue.leave(first), [second])
 
+    def test_other_limits_hold_for_who_is_there(self) -> None:
+        """More are served if there is more room; fewer as those leave who have places."""
+        queue = FairQueue(Places(concurrent=1))
+        first, second = enter(queue, "a"), enter(queue, "a")
+        third, other = enter(queue, "a"), enter(queue, "b")
+        self.assertEqual(queue.use(Places(concurrent=4, per_caller=2)), [second, other])
+        self.assertEqual(queue.use(Places(concurrent=1)), [])
+        self.assertEqual([queue.leave(one) for one in (first, second)], [[], []])
+        self.assertEqual(queue.leave(other), [third])
+        self.assertEqual(queue.leave(third), [])
+        self.assertEqual(repr(queue), "<FairQueue 0 carried, 0 waiting>")
+
+    def test_who_may_have_no_more_is_passed_over(self) -> None:
+        """Though it waited before the limit for each was there."""
+        queue = FairQueue(Places(concurrent=2))
+        first, second = enter(queue, "a"), enter(queue, "a")
+        third, other = enter(queue, "a"), enter(queue, "b")
+        self.assertEqual(queue.use(Places(concurrent=2, per_caller=1)), [])
+        self.assertEqual(queue.leave(first), [other])
+        self.assertEqual(queue.leave(second), [third])
+
     def test_the_line_is_bounded(self) -> None:
         """Whoever comes then is told at once."""
         queue = FairQueue(Places(concurrent=1, waiting=1))

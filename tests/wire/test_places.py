@@ -101,3 +101,17 @@ class PlaceTests(SynchronousTestCase):
         leave()
         self.successResultOf(waits)()
         self.assertEqual(self.clock.calls, [])
+
+    def test_other_limits(self) -> None:
+        """Hold for those who have places, too; who waits is called if there is room."""
+        queue = PlaceQueue(Places(concurrent=1, seconds=9), self.clock)
+        leave = self.successResultOf(self.enter(queue))
+        waits = self.enter(queue)
+        queue.use(Places(concurrent=1, waiting=0))
+        self.assertNoResult(waits)
+        self.failureResultOf(self.enter(queue), Overloaded)
+        queue.use(Places())
+        self.assertFalse(queue.limited)
+        self.successResultOf(waits)()
+        leave()
+        self.assertEqual(self.clock.calls, [])
