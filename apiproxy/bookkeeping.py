@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from apiproxy import __version__
 from apiproxy.accounts import Accounts
 from apiproxy.admin.answer import Later
+from apiproxy.admin.seldom import Seldom
 from apiproxy.admin.spending import Maxima, spending
 from apiproxy.config import Settings
 from apiproxy.core.exchange import Complain
@@ -131,6 +132,7 @@ class Bookkeeping:
         self._caps = Caps(self.standings, self._caps_matter, self._capped, reactor)
         self._places = PlaceQueue(self._part(settings), reactor)
         self._warnings = Warnings(settings.rules.steering, seconds(), seconds)
+        self._asked = Seldom(self.standings, seconds)
         self.tools = ToolPolicy(settings.access.tools, self._chronicle.tool_used)
         self.metering = self._metering(settings, admission)
 
@@ -286,7 +288,7 @@ class Bookkeeping:
     def shown(self) -> Later[Mapping[str, object]]:
         """The sections of ``/reflect`` about budgets; that they are not known, if so."""
         try:
-            standings = self.standings()
+            standings = self._asked.get()
         except LedgerUnavailable:
             return _UNKNOWN
         if isinstance(standings, Deferred):
