@@ -23,11 +23,13 @@ class Kind:
     Attributes:
         parse: reads text that was trimmed and is not empty.
         show: writes a default for the reference.
+        words: all that it may be, where these are few.
     """
 
     # Any: the table of settings is heterogeneous; Settings gives each value its type back.
     parse: Callable[[str], Any]
     show: Callable[[Any], str] = str
+    words: tuple[str, ...] = ()
 
 
 class Nothing(ValueError):
@@ -212,7 +214,7 @@ def one_of(*words: str) -> Kind:
             raise ValueError(f"must be one of {', '.join(words)}")
         return text.lower()
 
-    return Kind(parse)
+    return Kind(parse, words=words)
 
 
 def _parse_addresses(text: str) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ _GENERAL = (
         "log_level",
         one_of("debug", "info", "warning", "error"),
         "info",
-        "Least important level that is logged: debug, info, warning or error.",
+        "Least important level that is logged.",
     ),
     Option(
         ("APIPROXY_VALIDATE_KEYS", "AWF_VALIDATE_KEYS"),

@@ -34,7 +34,15 @@ def _option_row(option: Option) -> _Row:
     names = ", ".join(f"`{name}`" for name in option.names)
     key = f"`{option.key}`" if option.toml else ""
     default = "" if option.default is None else option.kind.show(option.default)
-    return names, key, default, option.doc
+    return names, key, default, option.doc + _choice(option.kind.words)
+
+
+def _choice(words: tuple[str, ...]) -> str:
+    """What one may say, where only a few words will do."""
+    if not words:
+        return ""
+    *others, last = (f"`{word}`" for word in words)
+    return f" {', '.join(others)} or {last}."
 
 
 def _provider_rows(blueprint: Blueprint) -> Iterator[_Row]:

@@ -29,6 +29,11 @@ class ReferenceTests(SynchronousTestCase):
                 self.assertEqual(len(cells), 4, line)
                 self.assertTrue(cells[3].strip(), line)
 
+    def test_words_are_shown(self) -> None:
+        """Where only a few will do, all of them."""
+        row = next(x for x in reference().splitlines() if "VALIDATE_KEYS" in x)
+        self.assertTrue(row.endswith(" `off`, `warn` or `strict`. |"), row)
+
     def test_defaults_are_shown(self) -> None:
         """As one would write them."""
         text = reference()
