@@ -114,7 +114,7 @@ class Show:
             f"  curl {other}/v1/models        # no key for it: says what to set\n"
             "  CODEX_API_KEY=placeholder codex exec --skip-git-repo-check -m gpt-5.5"
             f""" -c 'openai_base_url="{base}/v1"' hello </dev/null\n\n"""
-            "For real: OPENAI_API_KEY=... twistd -n apiproxy\n\n"
+            "For real: OPENAI_API_KEY=... twistd -n --pidfile= apiproxy\n\n"
             "apiproxy's log from now on:"
         )
         self._stage.on_line = lambda line: self._screen.line(line.decode().rstrip("\n"))
