@@ -15,6 +15,8 @@ from apiproxy.providers.base import Probe, Provider
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.wire.failures import translate_dial
 
+_NOT_ASKED = "only the providers' own hosts are asked, each for one listener"
+
 
 class Caller(Protocol):
     """Makes control calls (``wire.control``)."""
@@ -74,7 +76,7 @@ class KeyCheck:
 
     async def _check(self, provider: Provider) -> None:
         if provider.probe is None:
-            self._note(provider, "skipped", "it is not the provider's own host")
+            self._note(provider, "skipped", _NOT_ASKED)
             return
         try:
             status = await self._caller.ask(provider, provider.probe)

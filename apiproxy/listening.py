@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ServerFactory
 
 from apiproxy.providers.base import Provider
+from apiproxy.settings.listeners import listen_variables
 from apiproxy.wire.reactor import Reactor
 
 AnyFactory: TypeAlias = "ServerFactory[Any]"
@@ -54,6 +55,8 @@ class Listening:
         Raises:
             PortTaken: something else listens there.
         """
+        port_variable, socket_variable = listen_variables(provider.name)
+        variable = port_variable
         try:
             if provider.port is not None:
                 for address in addresses:
@@ -61,6 +64,7 @@ class Listening:
                         provider.port, factory, backlog=_BACKLOG, interface=address
                     )
                     self._note(provider, port)
+            variable = socket_variable
             if provider.socket is not None:
                 # Who may open it is decided by the directory it stands in.
                 port = self._reactor.listenUNIX(
@@ -68,7 +72,8 @@ class Listening:
                 )
                 self._note(provider, port)
         except CannotListenError as error:
-            raise PortTaken(f"{provider.name}: {error}") from error
+            problem = f"{provider.name}: {error} {variable} names another place."
+            raise PortTaken(problem) from error
 
     def _note(self, provider: Provider, port: IListeningPort) -> None:
         self.ports.append(port)

@@ -33,7 +33,7 @@ class ListeningTests(SynchronousTestCase):
         self.assertEqual(len(self.listening.ports), 3)
 
     def test_one_that_is_taken(self) -> None:
-        """Whose it is, is said."""
+        """Whose it is, is said, and what to set."""
 
         def taken(*_: object, **__: object) -> None:
             raise CannotListenError("", 10000, OSError("taken"))
@@ -42,6 +42,7 @@ class ListeningTests(SynchronousTestCase):
         where = (provider("openai", 10000), ("127.0.0.1",), ServerFactory())
         error = self.assertRaises(PortTaken, self.listening.open, *where)
         self.assertIn("openai: ", str(error))
+        self.assertIn("APIPROXY_OPENAI_PORT", str(error))
 
     def test_the_end(self) -> None:
         """All are closed, those that take their time, too."""

@@ -95,11 +95,9 @@ def place(where: Secret, *, timeout: float = 1.0) -> Place:
         url = urlsplit(text)
         port = url.port
     except ValueError:  # its message may have the password in it
-        raise ValueError("the ledger's URL cannot be read") from None
+        raise ValueError("must be a URL that can be read") from None
     if url.scheme not in ("redis", "rediss") or not url.hostname:
-        raise ValueError(
-            "the ledger is memory:, an absolute path, or redis://HOST:PORT/DB"
-        )
+        raise ValueError("must be memory:, an absolute path, or redis://HOST:PORT/DB")
     if port is None:
         port = _PORT
     return InRedis(url.hostname, port, url.scheme == "rediss", _access(url, timeout))
@@ -107,9 +105,7 @@ def place(where: Secret, *, timeout: float = 1.0) -> Place:
 
 def _access(url: SplitResult, timeout: float) -> RedisAccess:
     if not re.fullmatch(r"(/[0-9]{0,6})?", url.path) or url.query or url.fragment:
-        raise ValueError(
-            "after the host of the ledger's URL comes a number, or nothing"
-        )
+        raise ValueError("must have a number, or nothing, after the host of its URL")
     password = unquote(url.password or "").encode()
     return RedisAccess(
         database=int(url.path[1:] or 0),

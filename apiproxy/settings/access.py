@@ -22,6 +22,7 @@ _UNITS = {
     "runs": ("runs", 1),
 }
 """By the name of a budget: its measure in the ledger, and how many parts a unit has."""
+_NO_OTHERS = f"must have budgets of {', '.join(_UNITS)}, and no others"
 
 _KEYS = ("tokens", "providers", "models", "expires", "budgets")
 _MOST = 10**15
@@ -139,7 +140,7 @@ def _time(value: object) -> float | None:
 
 def _budgets(value: object) -> tuple[tuple[str, int], ...]:
     if not isinstance(value, dict) or not value.keys() <= _UNITS.keys():
-        raise ValueError(f"must have budgets of {', '.join(_UNITS)}, and no others")
+        raise ValueError(_NO_OTHERS)
     return tuple(budget(name, str(amount)) for name, amount in value.items())
 
 
@@ -153,10 +154,9 @@ def budget(name: str, amount: str) -> tuple[str, int]:
     Raises:
         ValueError: the rest of a sentence about whoever has this budget.
     """
-    if (
-        name not in _UNITS
-        or re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", amount) is None
-    ):
+    if name not in _UNITS:
+        raise ValueError(_NO_OTHERS)
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", amount) is None:
         raise ValueError("must have a number that is not negative as budget")
     measure, parts = _UNITS[name]
     return measure, min(int(Decimal(amount) * parts), _MOST)

@@ -131,6 +131,11 @@ class CallersTests(SynchronousTestCase):
             self.assertIn(said, problems[0])
             self.assertNotIn(TOKEN.decode(), problems[0])
 
+    def test_budget_that_is_none(self) -> None:
+        """It is its name that is wrong, and not its number."""
+        error = self.assertRaises(ValueError, budget, "gold", "1")
+        self.assertIn("tokens, ai_credits, runs", str(error))
+
     def test_budgets(self) -> None:
         """In the ledger's units, and not above what all ledgers can count."""
         self.assertEqual(budget("ai_credits", "0.0000001"), ("money", 1))
