@@ -11,6 +11,7 @@ from apiproxy.config import (
     check_authorities,
     read_settings,
 )
+from apiproxy.core.errors import CredentialAwaited
 from apiproxy.providers.base import Provider
 from apiproxy.wire.tls import is_usable
 
@@ -62,8 +63,11 @@ def _way_out(settings: Settings, provider: Provider) -> str:
 
 
 def _key(provider: Provider) -> str:
-    if provider.not_configured() is None:
+    missing = provider.not_configured()
+    if missing is None:
         return "configured"
+    if isinstance(missing, CredentialAwaited):
+        return "from a program"
     return f"none; set {' or '.join(provider.settings)}"
 
 

@@ -53,6 +53,14 @@ class CheckTests(SynchronousTestCase):
         )
         self.assertEqual(result.exit_code, 0)
 
+    def test_key_that_a_program_gives(self) -> None:
+        """It is not asked here; OpenCode stands in for whose it is, too."""
+        result = self.check(OPENAI_API_KEY="", ANTHROPIC_API_KEY_COMMAND="/bin/program")
+        for name in ("anthropic", "opencode"):
+            self.assertRegex(
+                result.output, rf"{name} .* api\.anthropic\.com .* from a program\n"
+            )
+
     def test_warnings(self) -> None:
         """What will surprise is said below."""
         result = self.check(APIPROXY_OPENAI_PORT="off", APIPROXY_OPENAI_SOCKET="/s")
