@@ -231,19 +231,22 @@ def collect(
         ConfigurationError: with every problem there is.
     """
     environ = dict(environ)
-    path = path or environ.get("APIPROXY_CONFIG")
-    environ.pop("APIPROXY_CONFIG", None)  # it says where settings are, and is none
-    toml = None if path is None else _read_toml(path)
+    named = environ.pop("APIPROXY_CONFIG", "")  # says where settings are, and is none
+    toml = None
+    if path:
+        toml = _read_toml(path, "--config")
+    elif named:
+        toml = _read_toml(named, "APIPROXY_CONFIG")
     origin = Origin.of(environ, toml)
     read = origin.noting(lambda name: read_once(name, earlier))
     return Settings.read(environ, toml, read, fresh_ids(os.urandom)), origin
 
 
-def _read_toml(path: str) -> bytes:
+def _read_toml(path: str, origin: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        problem = f"--config: {path} cannot be read: {error.strerror}"
+        problem = f"{origin}: {path} cannot be read: {error.strerror}"
         raise ConfigurationError([problem]) from error
 
 

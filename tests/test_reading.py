@@ -42,6 +42,13 @@ class ReadingTests(SynchronousTestCase):
             error.problems,
             ["--config: /nowhere.toml cannot be read: No such file or directory"],
         )
+        named = {"APIPROXY_CONFIG": "/nowhere.toml"}
+        error = self.assertRaises(ConfigurationError, read_settings, None, named)
+        self.assertEqual(error.problems[0][:31], "APIPROXY_CONFIG: /nowhere.toml ")
+
+    def test_file_with_an_empty_name(self) -> None:
+        """There is none, as everywhere."""
+        self.assertTrue(read_settings(None, {"APIPROXY_CONFIG": ""}).providers)
 
     def test_ids(self) -> None:
         """Copilot's interaction id is made anew each time."""
