@@ -319,6 +319,7 @@ class ScriptTests(SynchronousTestCase):
             ({"APIPROXY_CONFIG": "/etc/apiproxy.toml"}, "twistd"),
             ({"OPENAI_API_KEY": "sk"}, "twistd"),
             ({"GEMINI_API_KEY_FILE": "/run/key"}, "twistd"),
+            ({"GOOGLE_API_KEY_COMMAND": "/bin/key"}, "twistd"),
         ):
             self.assertEqual(self.ran(root, "run", **variables), f".venv/bin/{program}")
 
