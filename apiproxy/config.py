@@ -52,6 +52,14 @@ class ConfigurationError(Exception):
         super().__init__("\n".join(problems))
 
 
+class LedgerUnusable(ConfigurationError):
+    """The ledger is not where the settings say, or must not be opened there."""
+
+    def __init__(self, error: Exception) -> None:
+        where = "APIPROXY_STATE_DIR, APIPROXY_LEDGER"
+        super().__init__([f"{where}: the ledger cannot be opened: {error}"])
+
+
 @frozen(kw_only=True)
 class Settings:
     """All that can be set.

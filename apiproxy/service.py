@@ -19,7 +19,7 @@ from apiproxy.admin.health import AggregateHealth
 from apiproxy.admin.metrics import Metrics
 from apiproxy.admin.reflect import Reflect
 from apiproxy.bookkeeping import ALONE, Bookkeeping, Common
-from apiproxy.config import ConfigurationError, Settings
+from apiproxy.config import LedgerUnusable, Settings
 from apiproxy.control import sources
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Census, Crowd
@@ -279,8 +279,7 @@ class Proxy(Service):
         try:
             self._books.open()
         except LedgerUnavailable as error:
-            problem = f"the ledger cannot be opened: {error}"
-            raise ConfigurationError([problem]) from error
+            raise LedgerUnusable(error) from error
         self._open_control()
         self._herald.up(self.settings)
         self._secretary.serve(self.settings)

@@ -1,5 +1,6 @@
 """The demonstration from beginning to end."""
 
+import signal
 import sys
 import traceback
 from io import TextIOWrapper
@@ -13,6 +14,8 @@ from apiproxy.demo.screen import DemoFailed, Screen
 from apiproxy.demo.stage import HOST, Stage
 from apiproxy.telemetry.twisted_events import TwistedEvents
 from apiproxy.wire.reactor import Reactor
+
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 async def tell(reactor: Reactor, once: bool, stand_in: bool) -> None:
@@ -28,6 +31,7 @@ async def tell(reactor: Reactor, once: bool, stand_in: bool) -> None:
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # for a terminal that lacks arrows
+    reactor.callWhenRunning(_heed_signals, reactor)  # after its own, and in their place
     stage = Stage(reactor)
     globalLogBeginner.beginLoggingTo(
         [TwistedEvents(stage.log)], redirectStandardIO=False
@@ -42,6 +46,18 @@ async def tell(reactor: Reactor, once: bool, stand_in: bool) -> None:
         traceback.print_exc()
         sys.stderr.write("apiproxy demo: this is a bug of the demo, or of apiproxy\n")
         raise SystemExit(1) from error
+
+
+def _heed_signals(reactor: Reactor) -> None:
+    """End at a signal; those that come then, as ``timeout make run`` sends two, say no more."""
+
+    def end(*_: object) -> None:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        reactor.callFromThread(reactor.stop)
+
+    for number in _ENDING:
+        signal.signal(number, end)
 
 
 class Show:

@@ -8,6 +8,10 @@ from typing import Any
 
 _SECRET_KEY = re.compile(r"(?i)(?:.*[_.-])?(?:key|keys|token|secret|password|passwd)")
 
+_FILE = "the configuration file (APIPROXY_CONFIG, --config)"
+
+_OURS = "APIPROXY_"
+
 _USER_INFO = re.compile(r"://[^/?#]*@")
 
 # Any: what tomllib gives; text() and table() are where it becomes something.
@@ -28,9 +32,9 @@ class Document:
         try:
             self._root = tomllib.loads((toml or b"").decode())
         except UnicodeDecodeError:
-            problems.append("the configuration file is not UTF-8")
+            problems.append(f"{_FILE} is not UTF-8")
         except tomllib.TOMLDecodeError as error:
-            problems.append(f"the configuration file is not TOML: {error}")
+            problems.append(f"{_FILE} is not TOML: {error}")
 
     def text(self, key: str) -> str | None:
         """The value at a dotted key as it would stand in a variable; None for none."""
@@ -81,8 +85,10 @@ class Document:
 
 def meant(name: str, known: Iterable[str]) -> str:
     """The end of a sentence that asks whether a similar known name was meant."""
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.75)
-    return f"; is {close[0]} meant?" if close else ""
+    # What they all begin with would make them all alike.
+    names = {each.removeprefix(_OURS): each for each in sorted(known)}
+    close = difflib.get_close_matches(name.removeprefix(_OURS), names, 1, 0.75)
+    return f"; is {names[close[0]]} meant?" if close else ""
 
 
 def _leaves(table: Table, prefix: str) -> Iterator[str]:

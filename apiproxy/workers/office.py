@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from apiproxy.config import ConfigurationError, Settings
+from apiproxy.config import ConfigurationError, LedgerUnusable, Settings
 from apiproxy.ledger.open import InFolder, Nowhere, Place
 from apiproxy.listening import PortTaken
 from apiproxy.policy.ledger import LedgerUnavailable
@@ -114,8 +114,7 @@ class Office:
         try:
             control.open()
         except LedgerUnavailable as error:
-            problem = f"the ledger cannot be opened: {error}"
-            raise ConfigurationError([problem]) from error
+            raise LedgerUnusable(error) from error
         except SocketTaken as error:
             raise PortTaken(str(error)) from error
         self._control = control

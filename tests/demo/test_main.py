@@ -60,8 +60,9 @@ class DemoTests(SynchronousTestCase):
         self.assertIn("the demo's own small CONNECT proxy, not Squid", text)
         self.check(text, "stand-in  200 ")
 
-    def test_ctrl_c(self) -> None:
-        """It stays until Ctrl-C, and leaves in order."""
+    def ended_by(self, *signals: int) -> bytes:
+        """What the demo still says when these come at once; it leaves in order."""
+        said: list[bytes] = []
         with subprocess.Popen(
             [*DEMO, "--stand-in"],
             stdout=subprocess.PIPE,
@@ -70,9 +71,22 @@ class DemoTests(SynchronousTestCase):
         ) as demo:
             assert demo.stdout is not None
             for line in demo.stdout:
+                said.append(line)
                 if line.startswith(b"apiproxy's log"):
-                    os.kill(demo.pid, signal.SIGINT)
+                    said.clear()
+                    for number in signals:
+                        os.kill(demo.pid, number)
             self.assertEqual(demo.wait(30), 0)
+        return b"".join(said)
+
+    def test_ctrl_c(self) -> None:
+        """It stays until Ctrl-C, and leaves in order."""
+        self.ended_by(signal.SIGINT)
+
+    def test_twice(self) -> None:
+        """``timeout make run`` ends the group, and make its child: that is no error."""
+        for twice in (signal.SIGTERM, signal.SIGINT):
+            self.assertNotIn(b"exception", self.ended_by(twice, twice, signal.SIGTERM))
 
     def test_options(self) -> None:
         """The options reach the story."""

@@ -85,3 +85,9 @@ class DocumentTests(SynchronousTestCase):
     def test_nothing_similar_is_no_guess(self) -> None:
         """A wrong guess would help nobody."""
         self.assertEqual(meant("abc", ["xyz"]), "")
+
+    def test_a_guess_needs_more_than_our_prefix(self) -> None:
+        """What all variables begin with makes no two of them alike."""
+        known = ("APIPROXY_TOOLS", "APIPROXY_GRACE")
+        self.assertEqual(meant("APIPROXY_FOO", known), "")
+        self.assertEqual(meant("APIPROXY_TOLS", known), "; is APIPROXY_TOOLS meant?")
