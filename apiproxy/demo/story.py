@@ -49,7 +49,7 @@ async def tell(reactor: Reactor, once: bool, stand_in: bool) -> None:
 
 
 def _heed_signals(reactor: Reactor) -> None:
-    """End at a signal; those that come then, as ``timeout make run`` sends two, say no more."""
+    """End at a signal; a second one, as ``timeout make run`` sends it, changes nothing."""
 
     def end(*_: object) -> None:
         for number in _ENDING:
