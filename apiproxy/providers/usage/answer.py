@@ -123,10 +123,13 @@ class AnswerCopy:
     def can_end(self) -> bool:
         """Whether an ending of ours may follow what has come so far.
 
-        That is between two events of a stream that is not encoded.
+        That is between two events of a stream that is not encoded. Behind the last event of
+        a response nobody looks at what comes, and so nobody knows.
         """
         body = self._body
-        return body is not None and self._inflate.identity and body.can_end
+        if body is None or self._over:
+            return False
+        return self._inflate.identity and body.can_end
 
     @property
     def _skipped(self) -> int:

@@ -417,6 +417,13 @@ class RunningTests(SynchronousTestCase):
         reader.feed(gzip.compress(body[: body.index(b"event: message_delta")]))
         self.assertFalse(reader.can_end)
 
+    def test_no_ending_may_follow_the_last_event(self) -> None:
+        """What comes behind it is not looked at, and might be half an event."""
+        reader = Listener().open(EVENTS)
+        reader.feed(NAMED["responses.sse"].body)
+        reader.feed(b"event: more")
+        self.assertFalse(reader.can_end)
+
 
 class BedrockTests(SynchronousTestCase):
     def read(self, *messages: bytes, closely: bool = False) -> Record:
