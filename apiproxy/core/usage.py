@@ -72,6 +72,8 @@ class Record(Struct):
         estimated: whether ``usage`` is our estimate, since the provider told none.
         gap: why it could not be metered, a word for metrics such as ``agent_gone`` or
             ``content_encoding``; empty if it was.
+        untold: whether the provider has told no figure of the output, so that ``usage`` knows
+            nothing of what was thought and not said.
     """
 
     usage: Usage | None = None
@@ -86,6 +88,7 @@ class Record(Struct):
     said: int = 0
     estimated: bool = False
     gap: str = ""
+    untold: bool = False
 
 
 class Demand(Struct, frozen=True, gc=False):

@@ -29,6 +29,15 @@ from apiproxy.policy.streaks import Streaks, streak
 from apiproxy.policy.tariff import Bill
 from apiproxy.policy.weights import Weights
 
+_LEFT = frozenset({"agent_gone", "request_timeout"})
+"""Gaps of responses that their agent did not wait for, or did not read to the end.
+
+Nothing else can an agent bring about as often as it likes; so such a response, if no figure of
+its output was told, costs at least what is usual. Providers tell that last, and what was
+thought is in nothing else: an agent that has read the answer and leaves just before that had
+it for free.
+"""
+
 _MOST_TERMS = 1024
 """Models whose terms are remembered; agents and providers may make up any number."""
 
@@ -202,6 +211,11 @@ class Admission:
             provider: who answered.
             succeeded: whether the answer was a success, if perhaps an incomplete one.
         """
+        if record.untold and record.usage is not None and record.gap in _LEFT:
+            usage = structs.replace(
+                record.usage, output=max(record.usage.output, self._usually(demand))
+            )
+            record = structs.replace(record, usage=usage)
         settled = self.costs(record, demand, provider, succeeded=succeeded)
         money = settled.nanodollars or 0
         amounts = {"tokens": settled.tokens, "money": money, "runs": int(succeeded)}
@@ -315,6 +329,10 @@ class Admission:
         if each is None:
             each = self._usual(demand)
         return tokens(tokens(each) * max(1, min(demand.answers, 1024)))
+
+    def _usually(self, demand: Demand) -> int:
+        """Tokens of output that all answers to a demand usually have."""
+        return tokens(self._usual(demand) * max(1, min(demand.answers, 1024)))
 
     def _usual(self, demand: Demand) -> int:
         """Tokens of output that an answer usually has, if it may have them."""

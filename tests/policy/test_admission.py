@@ -178,6 +178,31 @@ class SettleTests(AdmissionCase):
         self.assertTrue(settled.estimated)
         self.assertEqual(settled.usage, Usage(input=1000, output=100))
 
+    def test_who_leaves_before_the_figures_pays_what_is_usual(self) -> None:
+        """They come last, and what was thought is told by them alone."""
+        for gap in ("agent_gone", "request_timeout"):
+            for said, output in ((10, 100), (3000, 3000)):
+                estimate = Usage(input=1000, output=said)
+                settled = self.settle(
+                    self.admission(),
+                    estimate,
+                    state="cut",
+                    gap=gap,
+                    estimated=True,
+                    untold=True,
+                )
+                self.assertTrue(settled.estimated)
+                self.assertEqual(settled.usage, Usage(input=1000, output=output))
+
+    def test_whoever_else_ends_it_pays_what_was_said(self) -> None:
+        """So does who leaves when figures of the output had been told."""
+        estimate = Usage(input=1000, output=10)
+        for gap, untold in (("upstream_reset", True), ("agent_gone", False)):
+            settled = self.settle(
+                self.admission(), estimate, gap=gap, estimated=True, untold=untold
+            )
+            self.assertEqual(settled.usage, estimate)
+
     def test_what_could_not_be_read_costs_what_is_usual(self) -> None:
         """Not nothing."""
         admission = self.admission(reserve=500)

@@ -1140,6 +1140,18 @@ class CutTests(BenchCase):
         agent.bench.turn()
         self.assert_error(agent, 400, "stopped_by_operator")
 
+    def test_an_agent_that_leaves_before_the_figures(self) -> None:
+        """Has read the answer, but nobody knows what was thought: it pays what is usual."""
+        chat = b'{"choices":[{"delta":{"content":"42"},"finish_reason":"stop"}]}'
+        message = b'{"type":"message_start","message":{"usage":{"input_tokens":9}}}'
+        for said in (chat, message):
+            bench, agent, line = self.scene()
+            line.send(head("200 OK", _SSE) + b"data: " + said + b"\n\n")
+            agent.leave()
+            self.assertEqual(bench.told[-1], "closed 200 agent_gone")
+            spent = self.desk.ledger.standing("tokens").spent
+            self.assertGreater(spent, 4096 * 4 * 1000)
+
     def test_chunks_count_for_the_rate(self) -> None:
         """As they pass, where nobody holds them."""
         rules = Rules(rates=Rates(enabled=True, bytes_pm=4))

@@ -161,6 +161,7 @@ class Reading:
             record.usage = Usage()
         else:
             record.gap = record.gap or gap or NO_USAGE
+            record.untold = record.usage is None or self._partial
             record.usage = self._estimate()
         record.estimated = True
         return record

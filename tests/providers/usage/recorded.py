@@ -107,6 +107,7 @@ RECORDED = (
             state="completed",
             estimated=True,
             gap="no_usage",
+            untold=True,
         ),
     ),
     Recorded(
