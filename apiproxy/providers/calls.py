@@ -15,6 +15,8 @@ from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
 
+from apiproxy.core.values import Fields
+
 Shape = Literal[
     "chat",
     "completions",
@@ -101,6 +103,12 @@ _BEDROCK = re.compile(
 )
 _AZURE = re.compile(rb"/deployments/([^/]+)/")
 
+_SELECTORS = frozenset({"fields", "callback"})
+"""Parameters of all of Google's APIs, by which an answer loses its figures or its form."""
+
+_FORMS = frozenset({"json", "sse"})
+"""Values of ``alt``, which says the form, that leave the figures to be read."""
+
 _READING = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE"})
 """Methods that make no model work."""
 
@@ -129,6 +137,32 @@ def costs_nothing(method: bytes, path: bytes) -> bool:
         return True
     call = _google(path)
     return call is not None and call.model == _VERTEX_COUNTS and not call.inference
+
+
+def hides_figures(path: bytes, query: bytes, fields: Fields) -> bool:
+    """Whether Google is asked to leave figures out of an answer, or for one that is no JSON.
+
+    It takes that from whoever asks, for each of its methods: ``?fields=candidates`` gives an
+    answer without ``usageMetadata``, ``?alt=proto`` one in another language.
+
+    Args:
+        path: without its query.
+        query: what stands after the question mark.
+        fields: the request's header lines.
+    """
+    if _GOOGLE.search(path) is None:
+        return False
+    for pair in re.split(rb"[&;]", query):
+        name, _, value = pair.partition(b"=")
+        key = plain_name(name).lstrip("$").lower()
+        form = plain_name(value).partition(";")[0].lower()
+        if key in _SELECTORS or (key == "alt" and form not in _FORMS):
+            return True
+    return any(
+        name.lower() == b"x-goog-fieldmask"
+        or (name.lower() == b"accept" and b"protobuf" in value.lower())
+        for name, value in fields
+    )
 
 
 def read_call(method: bytes, path: bytes) -> Call | None:

@@ -33,7 +33,7 @@ from apiproxy.policy.rate import RateLimits
 from apiproxy.policy.rules import Rules
 from apiproxy.policy.steering import Shape as Edited, most_used
 from apiproxy.policy.tools import ToolPolicy
-from apiproxy.providers.calls import Call, costs_nothing, read_call
+from apiproxy.providers.calls import Call, costs_nothing, hides_figures, read_call
 from apiproxy.providers.demand import Unreadable, plain_body, read_demand
 from apiproxy.providers.endings import socket_refusal
 from apiproxy.providers.usage.socket import SocketCopy
@@ -177,7 +177,7 @@ class Metering:
         if ask.upgrade:
             known = self.follows(ask)
         else:
-            known = self.asks(ask) or costs_nothing(ask.method, ask.path)
+            known = self._tells(ask) or costs_nothing(ask.method, ask.path)
         if known:
             return None
         error = Unmetered()
@@ -198,6 +198,11 @@ class Metering:
             return False
         call = self._calls[ask.path]
         return call is not None and call.inference
+
+    def _tells(self, ask: Ask) -> bool:
+        """Whether a request makes a model work, and has its answer tell what that cost."""
+        query = ask.target.partition(b"?")[2]
+        return self.asks(ask) and not hides_figures(ask.path, query, ask.fields)
 
     def passage(self, exchange: Exchange, ask: Ask) -> Passage | None:
         """Let a request pass that no rule has to see; None if no model is asked."""

@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.providers.calls import read_call
+from apiproxy.providers.calls import hides_figures, read_call
 
 PATHS = {
     b"/v1/chat/completions": ("chat", ""),
@@ -107,3 +107,38 @@ class CallTests(SynchronousTestCase):
         )
         assert call is not None
         self.assertEqual((call.shape, call.inference), ("live", False))
+
+
+class FigureTests(SynchronousTestCase):
+    def test_google_can_be_asked_for_less(self) -> None:
+        """In its query and in header lines, as one may write them."""
+        path = b"/v1beta/models/gemini-2.5-pro:generateContent"
+        for query in (
+            b"fields=candidates",
+            b"a=b&$fields=candidates",
+            b"%24f%69elds=candidates",
+            b"alt=proto",
+            b"alt=sse&alt=proto",
+            b"$alt=media;x",
+            b"callback=f",
+        ):
+            self.assertTrue(hides_figures(path, query, []), query)
+            self.assertFalse(hides_figures(b"/v1/responses", query, []), query)
+        for line in (
+            (b"X-Goog-FieldMask", b"candidates"),
+            (b"Accept", b"application/x-protobuf"),
+        ):
+            self.assertTrue(hides_figures(path, b"", [line]), line)
+
+    def test_what_is_usual_hides_nothing(self) -> None:
+        """Agents ask for events, and for JSON."""
+        path = b"/v1beta/models/gemini-2.5-pro:streamGenerateContent"
+        usual = [(b"Accept", b"*/*"), (b"x-goog-api-client", b"gl-python/3.13")]
+        for query in (
+            b"",
+            b"alt=sse",
+            b"$alt=json&prettyPrint=false",
+            b"$alt=json;enum-encoding=int",
+            b"%24alt=json%3Benum-encoding%3Dint",
+        ):
+            self.assertFalse(hides_figures(path, query, usual), query)

@@ -82,6 +82,15 @@ class UnmeteredTests(MeteringCase):
             line = self.proxy.events("unmetered_endpoint")[0]
             self.assertEqual(line["level"], "warning")
 
+    async def test_answers_without_figures(self) -> None:
+        """Google leaves them out for whoever asks."""
+        await self.stage_metering(**RULES[0])
+        path = b"/v1beta/models/gemini-3:generateContent"
+        for query in (b"?fields=candidates", b"?alt=proto"):
+            with about(query):
+                self.assertEqual(await self.code(path + query), "unmetered_endpoint")
+        self.assertEqual(self.provider.requests, [])
+
     async def test_other_methods(self) -> None:
         """Servers take the letters of a method in any case, or take PUT for POST."""
         await self.stage_metering(**RULES[0])
