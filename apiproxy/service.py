@@ -39,6 +39,7 @@ from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
 from apiproxy.wire.control import Control
 from apiproxy.wire.drain import Drain
+from apiproxy.wire.lapse import Lapse
 from apiproxy.wire.local import Endpoint
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.route import Route
@@ -125,6 +126,7 @@ class Proxy(Service):
         self.stopping = Stopping(lambda: self.sites.values(), reactor)
         self._control: ControlSocket | None = None
         self._watch = Watch(reactor, seconds, tick)
+        self._watch.add(Lapse(lambda: self.sites.values(), self.stopping))
         self._routing = self._new_routing()
         self._secretary = Secretary(log, reactor, self._redact)
         self._drain: Drain | None = None

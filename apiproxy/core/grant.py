@@ -35,12 +35,16 @@ class Grant(Struct, frozen=True):
         accounts: all on which it spends, the widest first, as the ledger names them.
         allowances: all of them have to be kept.
         models: lists of patterns with ``*``; a model must match one of each list.
+        token: digest of the token in the list that let it in, or that its own is made of.
+        expires: POSIX seconds at which a narrowed token ends; None for never.
     """
 
     name: str
     accounts: tuple[str, ...] = ()
     allowances: tuple[Allowance, ...] = ()
     models: tuple[tuple[str, ...], ...] = ()
+    token: bytes = b""
+    expires: float | None = None
 
     @property
     def limited(self) -> bool:
@@ -75,4 +79,12 @@ class Gate(Protocol):
 
         Raises:
             AccessRefused: nobody, or nobody who may use this provider.
+        """
+
+    def keeps(self, grant: Grant, provider: str) -> bool:
+        """Whether it would let somebody in again that it, or one before it, has let in.
+
+        Args:
+            grant: of that caller.
+            provider: name of the listener.
         """

@@ -53,14 +53,15 @@ class Caller:
     expires: float | None = None
     budgets: tuple[tuple[str, int], ...] = ()
 
-    def grant(self) -> Grant:
-        """What it may do with a whole token."""
+    def grant(self, token: bytes) -> Grant:
+        """What it may do with the whole token of this digest."""
         account = f"caller:{self.name}"
         return Grant(
             self.name,
             (account,),
             tuple(Allowance(account, *budget) for budget in self.budgets),
             () if self.models is None else (self.models,),
+            token,
         )
 
 
@@ -119,10 +120,9 @@ class Callers:
             for verifier in caller.verifiers
         }
         self._by_id = {
-            verifier.id: (caller, verifier.chain)
+            verifier.id: (caller, verifier)
             for caller in callers
             for verifier in caller.verifiers
-            if verifier.chain is not None
         }
 
     def admit(self, presented: Sequence[bytes], provider: str) -> Grant:
@@ -145,18 +145,19 @@ class Callers:
         raise CallerUnknown
 
     def _whole(self, token: bytes, provider: str) -> Grant | None:
-        caller = self._by_digest.get(digest(token))
+        key = digest(token)
+        caller = self._by_digest.get(key)
         if caller is None:
             return None
         self._check(caller, provider)
-        return caller.grant()
+        return caller.grant(key)
 
     def _narrowed(self, token: bytes, provider: str) -> Grant | None:
         narrowed = Narrowed.parse(token)
         if narrowed is None or narrowed.id not in self._by_id:
             return None
-        caller, chain = self._by_id[narrowed.id]
-        if not narrowed.verified(chain):
+        caller, verifier = self._by_id[narrowed.id]
+        if verifier.chain is None or not narrowed.verified(verifier.chain):
             return None
         rest = _Rest()
         if not all(map(rest.take_away, narrowed.caveats, count(1))):
@@ -166,13 +167,26 @@ class Callers:
             raise CallerExpired
         if any(provider not in names for names in rest.providers):
             raise CallerRefused(_PROVIDER)
-        return _within(caller.grant(), narrowed, rest)
+        return _within(caller.grant(verifier.digest), narrowed, rest)
 
     def _check(self, caller: Caller, provider: str) -> None:
         if caller.expires is not None and caller.expires <= self._now():
             raise CallerExpired
         if caller.providers is not None and provider not in caller.providers:
             raise CallerRefused(_PROVIDER)
+
+    def keeps(self, grant: Grant, provider: str) -> bool:
+        """Whether it would let in again whom it, or one before it, has let in."""
+        caller = self._by_digest.get(grant.token)
+        if caller is None:
+            return False
+        if grant.expires is not None and grant.expires <= self._now():
+            return False
+        try:
+            self._check(caller, provider)
+        except (CallerExpired, CallerRefused):
+            return False
+        return True
 
     def __repr__(self) -> str:
         return f"<Callers {len(self.callers)}>"
@@ -200,6 +214,8 @@ def _within(grant: Grant, narrowed: Narrowed, rest: _Rest) -> Grant:
         (*grant.accounts, *dict.fromkeys(accounts)),
         (*grant.allowances, *allowances),
         (*grant.models, *rest.models),
+        grant.token,
+        min(rest.expires, default=None),
     )
 
 

@@ -9,7 +9,7 @@ from apiproxy.core.errors import CallerExpired, CallerRefused, CallerUnknown
 from apiproxy.core.grant import Allowance, Grant
 from apiproxy.policy.callers import Caller, Callers, entries, refuse_model
 from apiproxy.policy.ledger import Entry
-from apiproxy.policy.tokens import Verifier, make, narrow
+from apiproxy.policy.tokens import Verifier, digest, make, narrow
 
 TOKEN = make("openai", lambda count: bytes(range(1, count + 1)))
 OTHER = make("openai", lambda count: bytes(range(2, count + 2)))
@@ -28,7 +28,8 @@ class AdmissionTests(SynchronousTestCase):
         """It names its caller, whatever else was presented."""
         for presented in ([TOKEN], [b"sk-placeholder", TOKEN], [b"", TOKEN]):
             self.assertEqual(
-                callers().admit(presented, "openai"), Grant("ci", ("caller:ci",))
+                callers().admit(presented, "openai"),
+                Grant("ci", ("caller:ci",), token=digest(TOKEN)),
             )
 
     def test_nobody(self) -> None:
@@ -51,7 +52,8 @@ class AdmissionTests(SynchronousTestCase):
     def test_two_tokens_of_one_caller(self) -> None:
         """While one takes the place of the other, both are good."""
         both = callers(verifiers=(Verifier.of(TOKEN), Verifier.of(OTHER)))
-        self.assertEqual(both.admit([TOKEN], "a"), both.admit([OTHER], "a"))
+        one, other = (both.admit([token], "a") for token in (TOKEN, OTHER))
+        self.assertEqual((one.name, one.accounts), (other.name, other.accounts))
 
     def test_time_and_place(self) -> None:
         """An end, and the listeners that it may use."""
@@ -60,6 +62,20 @@ class AdmissionTests(SynchronousTestCase):
         some = callers(providers=frozenset({"openai"}))
         self.assertEqual(some.admit([TOKEN], "openai").name, "ci")
         self.assertRaises(CallerRefused, some.admit, [TOKEN], "gemini")
+
+    def test_who_was_let_in_before(self) -> None:
+        """Would be again, as long as its token is listed, good and for this provider."""
+        grant = callers().admit([TOKEN], "a")
+        narrowed = callers().admit([narrow(TOKEN, [b"e=1001"])], "a")
+        for listed, kept in (
+            (callers(), [True, True]),
+            (callers(now=1001.0), [True, False]),
+            (callers(expires=999.0), [False, False]),
+            (callers(providers=frozenset({"b"})), [False, False]),
+            (callers(verifiers=(Verifier.of(OTHER),)), [False, False]),
+        ):
+            found = [listed.keeps(each, "a") for each in (grant, narrowed)]
+            self.assertEqual(found, kept)
 
     def test_repr(self) -> None:
         """Says how many."""

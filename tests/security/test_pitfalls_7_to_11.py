@@ -5,6 +5,7 @@ import gzip
 import json
 import pickle
 import string
+import time
 import zlib
 from collections.abc import Callable
 from itertools import product
@@ -16,7 +17,7 @@ import msgspec
 from apiproxy.core import values
 from apiproxy.core.values import Secret
 from apiproxy.policy.tokens import Verifier, make, narrow
-from tests.kit.frames import TEXT, frame
+from tests.kit.frames import CLOSE, TEXT, frame
 from tests.kit.provider import raw
 from tests.kit.running import Service
 from tests.policy.test_endpoints import MINTING, USED
@@ -274,6 +275,21 @@ class Pitfall09EveryProcessIsTheAgentTests(PitfallCase):
         self.assertEqual(
             hosts, {b"api.openai.com", b"generativelanguage.googleapis.com"}
         )
+
+    async def test_an_open_websocket_does_not_outlive_its_token(self) -> None:
+        """Else one that was opened in time would be good for days."""
+        await self.put_up(self.callers())
+        token = narrow(TOKEN, [b"e=%d" % (time.time() + 2)])
+
+        async def story(way: Way) -> None:
+            agent, response = await self.say(way, way.head([b"X-Api-Key: " + token]))
+            assert response is not None
+            self.assertEqual(response.status, 101)
+            while (await agent.frame()).opcode != CLOSE:
+                pass
+            agent.end("reset")
+
+        await self.every_way(story, [way for way in WAYS if way.upgrade])
 
     async def test_without_a_list_it_is_said_at_start(self) -> None:
         """One line, so that nobody believes otherwise."""

@@ -6,7 +6,7 @@ from apiproxy.core.errors import NotConfigured, Overloaded, ProxyError
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.values import Ask, Fields
 from apiproxy.policy.callers import Caller, Callers
-from apiproxy.policy.tokens import Verifier
+from apiproxy.policy.tokens import Verifier, digest
 from apiproxy.providers.base import Provider
 from apiproxy.wire.reverse import ProviderResource
 from tests.kit.memory import Bench, BenchCase, a_provider, answer, get, post
@@ -211,5 +211,7 @@ class RefusalTests(BenchCase):
         self.assertEqual((bench.endpoint.lines, bench.story.exchanges), ([], []))
         agent.send(get("/v1/models?key=" + token.decode()))
         (exchange,) = bench.story.exchanges
-        self.assertEqual((exchange.caller, exchange.grant), ("ci", caller.grant()))
+        self.assertEqual(
+            (exchange.caller, exchange.grant), ("ci", caller.grant(digest(token)))
+        )
         self.assertNotIn(token, bench.line().received)
