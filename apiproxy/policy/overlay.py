@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from attrs import field, frozen
 
-from apiproxy.policy.names import plain
+from apiproxy.policy.names import bases, plain
 from apiproxy.policy.tariff import PER_MILLION, Price, per_million, tenth
 
 _KEYS = {
@@ -41,11 +41,15 @@ class Overlay:
     def find(self, provider: str, model: str) -> Price | None:
         """The price of a plainly named model.
 
-        That of the name itself, else of the longest one that it continues after a dash.
+        That of the name itself, else of what is left of it without decorations. What only
+        begins like a known model may cost ten times as much.
         """
         for key in _KEYS.get(provider, (provider,)):
             if key in self.prices:
-                return _longest(self.prices[key], model)
+                models = self.prices[key]
+                return next(
+                    (models[base] for base in bases(model) if base in models), None
+                )
         return None
 
     def over(self, other: "Overlay") -> "Overlay":
@@ -60,15 +64,6 @@ class Overlay:
 
 
 NO_PRICES = Overlay()
-
-
-def _longest(models: Mapping[str, Price], model: str) -> Price | None:
-    at = len(model)
-    while at > 0:
-        if (price := models.get(model[:at])) is not None:
-            return price
-        at = model.rfind("-", 0, at)
-    return None
 
 
 def read_overlay(text: str | bytes) -> Overlay:

@@ -27,16 +27,18 @@ class OverlayTests(SynchronousTestCase):
         self.assertTrue(read)
         self.assertFalse(NO_PRICES)
 
-    def test_the_longest_beginning_counts(self) -> None:
-        """After a dash."""
+    def test_decorations_are_taken_off(self) -> None:
+        """And nothing else: what is like a model is another one, with its own price."""
         other = {
             "cost": {"input": 1e-6, "output": 1e-6, "cache_read": 0, "cache_write": 0}
         }
         read = read_overlay(overlay("x", **{"gpt-5": COST, "gpt-5-mini": other}))
-        self.assertEqual(read.find("x", "gpt-5-codex"), GPT)
+        self.assertEqual(read.find("x", "gpt-5-2025-08-07"), GPT)
+        self.assertEqual(read.find("x", "gpt-5-preview-high"), GPT)
         found = read.find("x", "gpt-5-mini-fast")
         self.assertEqual(found, Price.of(1_000_000, 1_000_000, 0, 0))
-        self.assertIsNone(read.find("x", "gpt-55"))
+        for name in ("gpt-55", "gpt-5-pro", "gpt-5-pro-2025-10-06", "gpt-5-codex"):
+            self.assertIsNone(read.find("x", name), name)
 
     def test_providers_have_other_names(self) -> None:
         """The best of them counts, if the file has it at all."""

@@ -57,6 +57,18 @@ class QuoteTests(PricesCase):
             assert quote is not None
             self.assertEqual(quote.bill(usage).total, round(credits * 10**7), model)
 
+    def test_ones_own_price_is_of_no_other_model(self) -> None:
+        """Else a budget would count the dear one at the price of the cheap one."""
+        own = self.prices(OWN)
+        for model in ("gpt-4o-mini", "gpt-4o-audio-preview"):
+            quote, known = (
+                own.quote("openai", model),
+                self.prices().quote("openai", model),
+            )
+            assert quote is not None
+            self.assertEqual(quote, known)
+            self.assertEqual(quote.source, "genai-prices")
+
     def test_each_price_says_where_it_comes_from(self) -> None:
         """In the words of the usage log."""
         prices = self.prices(OWN, default=Price.of(1, 1), unknown="default")
