@@ -10,7 +10,8 @@ from apiproxy.cli.operator import AS_JSON, SOCKET, ask, fail, show_budget, show_
 @AS_JSON
 @click.option(
     "--account",
-    help="run:ID, provider:NAME, model:NAME or caller:NAME; the service's run if not said.",
+    help="run:ID, provider:NAME, model:NAME, caller:NAME or token:NAME; the service's run"
+    " if not said.",
 )
 @click.option(
     "--measure",

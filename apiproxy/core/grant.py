@@ -17,7 +17,7 @@ class Allowance(Struct, frozen=True):
     """What may be spent on one account.
 
     Attributes:
-        account: as the ledger names it: ``caller:NAME``.
+        account: as the ledger names it: ``caller:NAME`` or ``token:NAME``.
         measure: of what, in the ledger's words: ``tokens``, ``money`` or ``runs``.
         cap: in the ledger's unit of that measure.
     """
@@ -65,6 +65,17 @@ class Grant(Struct, frozen=True):
 def listed(name: str) -> str:
     """The name of the caller that is in the list, of one whose token may be narrowed."""
     return name.partition("+")[0]
+
+
+def accounts_of(caller: str) -> list[str]:
+    """The accounts of a caller, as the ledger names them; none of nobody.
+
+    Those of narrowed tokens are a kind of their own. The accounts of a kind are bounded, and
+    whoever makes up tokens takes the room of other tokens, but of no caller that is listed.
+    """
+    name = listed(caller)
+    whole = [f"caller:{name}"] if name else []
+    return whole if name == caller else [*whole, f"token:{caller}"]
 
 
 class Gate(Protocol):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct, structs
 
 from apiproxy.core.errors import ProxyError
-from apiproxy.core.grant import Grant
+from apiproxy.core.grant import Grant, accounts_of
 from apiproxy.core.usage import Demand, Record, Usage
 from apiproxy.policy.callers import entries as callers_entries
 from apiproxy.policy.estimates import MOST, bounded, prompt, so_far, tokens
@@ -175,7 +175,7 @@ class Admission:
         yield Entry(own, "money", amounts["money"], budgets.money_cap)
         others = [f"provider:{provider}"]
         others += [f"model:{account_of(model)}"] if model else []
-        others += [f"caller:{caller}"] if caller else []
+        others += accounts_of(caller)
         for account in others:
             for measure, amount in amounts.items():
                 yield Entry(account, measure, amount)

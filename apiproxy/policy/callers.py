@@ -205,10 +205,10 @@ def _within(grant: Grant, narrowed: Narrowed, rest: _Rest) -> Grant:
     """
     name = _name(grant, narrowed, len(narrowed.caveats))
     allowances = [
-        Allowance(f"caller:{_name(grant, narrowed, upto)}", measure, cap)
+        Allowance(f"token:{_name(grant, narrowed, upto)}", measure, cap)
         for upto, measure, cap in rest.budgets
     ]
-    accounts = [*(each.account for each in allowances), f"caller:{name}"]
+    accounts = [*(each.account for each in allowances), f"token:{name}"]
     return Grant(
         name,
         (*grant.accounts, *dict.fromkeys(accounts)),

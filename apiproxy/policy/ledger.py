@@ -17,7 +17,8 @@ measure        unit
 ``misses``     responses in a row that read nothing from a cache
 =============  =====================================================================
 
-Accounts are named ``run:ID``, ``provider:NAME``, ``model:NAME`` and ``caller:NAME``.
+Accounts are named ``run:ID``, ``provider:NAME``, ``model:NAME``, ``caller:NAME`` and
+``token:NAME``, of a token that was narrowed.
 """
 
 from collections.abc import Awaitable, Sequence

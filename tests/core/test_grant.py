@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.core.grant import Grant, listed
+from apiproxy.core.grant import Grant, accounts_of, listed
 
 
 class GrantTests(SynchronousTestCase):
@@ -35,3 +35,9 @@ class GrantTests(SynchronousTestCase):
         """Of a narrowed token: of whoever is listed."""
         self.assertEqual(listed("ci"), "ci")
         self.assertEqual(listed("ci+0a1b2c3d"), "ci")
+
+    def test_accounts(self) -> None:
+        """A narrowed token has one of another kind, beside that of its caller."""
+        self.assertEqual(accounts_of(""), [])
+        self.assertEqual(accounts_of("ci"), ["caller:ci"])
+        self.assertEqual(accounts_of("ci+0a1b2c3d"), ["caller:ci", "token:ci+0a1b2c3d"])

@@ -7,8 +7,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.errors import CallerExpired, CallerRefused, CallerUnknown
 from apiproxy.core.grant import Allowance, Grant
+from apiproxy.ledger.memory import MemoryLedger
+from apiproxy.ledger.rules import Bounds
 from apiproxy.policy.callers import Caller, Callers, entries, refuse_model
-from apiproxy.policy.ledger import Entry
+from apiproxy.policy.ledger import Claim, Entry
 from apiproxy.policy.tokens import Verifier, digest, make, narrow
 
 TOKEN = make("openai", lambda count: bytes(range(1, count + 1)))
@@ -102,8 +104,8 @@ class NarrowedTests(SynchronousTestCase):
         grant = self.admit(b"b.money=5", b"b.money=7", budgets=(("money", 100),))
         whole, first, own = grant.accounts
         self.assertEqual(whole, "caller:ci")
-        self.assertRegex(own, r"\Acaller:ci\+[0-9a-f]{8}\Z")
-        self.assertEqual(grant.name, own.removeprefix("caller:"))
+        self.assertRegex(own, r"\Atoken:ci\+[0-9a-f]{8}\Z")
+        self.assertEqual(grant.name, own.removeprefix("token:"))
         self.assertEqual(
             grant.allowances,
             (
@@ -122,7 +124,7 @@ class NarrowedTests(SynchronousTestCase):
             self.assertIn(budget, again.allowances)
             self.assertIn(budget.account, again.accounts)
             self.assertEqual(len(set(again.accounts)), 3)
-            self.assertEqual(again.accounts[-1], f"caller:{again.name}")
+            self.assertEqual(again.accounts[-1], f"token:{again.name}")
 
     def test_the_first_end_counts(self) -> None:
         """Neither can put off the other."""
@@ -165,6 +167,27 @@ class ModelTests(SynchronousTestCase):
 
 class EntryTests(SynchronousTestCase):
     """What is set aside."""
+
+    def test_made_up_tokens_take_the_room_of_no_caller(self) -> None:
+        """One that comes later has its whole budget."""
+        bob = Caller(
+            name="bob", verifiers=(Verifier.of(OTHER),), budgets=(("runs", 9),)
+        )
+        both = Callers([Caller(name="ci", verifiers=(Verifier.of(TOKEN),)), bob], float)
+        ledger = MemoryLedger(float, Bounds(rows=12))
+        made_up = [narrow(TOKEN, [b"m=%d" % number]) for number in range(20)]
+        for token in (*made_up, OTHER):
+            grant = both.admit([token], "a")
+            claim = Claim(token.hex(), tuple(entries(grant, {"runs": 1, "money": 1})))
+            self.assertIsNone(ledger.reserve(claim))
+            ledger.settle(claim.id, claim.entries)
+        spent = {
+            each.account: each.spent
+            for each in ledger.standings()
+            if each.measure == "runs"
+        }
+        self.assertEqual((spent["caller:ci"], spent["caller:bob"]), (20, 1))
+        self.assertEqual(spent["token:other"], 20 - 6)
 
     def test_on_every_account_with_its_least_cap(self) -> None:
         """The caller's and the narrowed token's, each in all measures."""

@@ -42,7 +42,7 @@ MOST = 2**53
 """Amounts are below this in the ledger's units, so that any JSON keeps them exactly."""
 
 _YEARS = timedelta(days=3653).total_seconds()
-_KINDS = ("run", "provider", "model", "caller")
+_KINDS = ("run", "provider", "model", "caller", "token")
 _LONGEST = 300
 
 
@@ -158,7 +158,9 @@ def _account(account: str, run: str) -> str:
     if not account:
         return f"run:{run}"
     if kind not in _KINDS or not colon or not name or len(account) > _LONGEST:
-        raise BadOrder("account must be run:, provider:, model: or caller: and a name")
+        raise BadOrder(
+            "account must be run:, provider:, model:, caller: or token: and a name"
+        )
     return account
 
 
