@@ -1,6 +1,6 @@
 """What became of each exchange, in one canonical line."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -112,7 +112,7 @@ class ExchangeLines:
         if event == "websocket_upgrade_complete":
             line.close_code = exchange.close_code
         if exchange.metered is not None:
-            _add_usage(line, exchange.metered)
+            _add_usage(line, exchange.metered, self._log.shorten)
         self._log.put(level, line)
 
     def _line(self, exchange: Exchange, level: str, event: str) -> _Line:
@@ -131,10 +131,14 @@ class ExchangeLines:
         )
 
 
-def _add_usage(line: _Line, metered: Metered) -> None:
+def _add_usage(
+    line: _Line, metered: Metered, shorten: Callable[[str, int], str]
+) -> None:
     """What the response has used, in the words of ``token_usage``."""
     record, nanodollars = metered.record, metered.cost.nanodollars
-    line.model = (record.model or metered.asked or metered.provider)[:LONGEST_NAME]
+    line.model = shorten(
+        record.model or metered.asked or metered.provider, LONGEST_NAME
+    )
     usage = record.usage
     if usage is not None:
         written = usage.written + usage.written_hour
@@ -149,11 +153,11 @@ def _add_usage(line: _Line, metered: Metered) -> None:
     if usage is None or record.gap:
         line.gap = metered.gap
     if record.id:
-        line.response_id = record.id[:LONGEST_NAME]
+        line.response_id = shorten(record.id, LONGEST_NAME)
     if metered.caller:
-        line.caller = metered.caller[:LONGEST_NAME]
+        line.caller = shorten(metered.caller, LONGEST_NAME)
     if metered.run:
-        line.run = metered.run[:LONGEST_NAME]
+        line.run = shorten(metered.run, LONGEST_NAME)
     if nanodollars is not None:
         credits = round(nanodollars / NANODOLLARS_PER_CREDIT, 6)
         line.ai_credits_this_response = credits

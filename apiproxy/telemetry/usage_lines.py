@@ -9,7 +9,9 @@ with everybody else.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
 
@@ -76,23 +78,32 @@ class UsageLine(Struct, kw_only=True, gc=False):
     started: str
 
 
-def usage_line(metered: Metered, *, schema: str, at: str, started: str) -> UsageLine:
+Shorten: TypeAlias = Callable[[str, int], str]
+"""Cuts a text to so many characters, and hides secrets first, of which a half would not be
+found any more: ``LineLog.shorten``."""
+
+
+def usage_line(
+    metered: Metered, shorten: Shorten, *, schema: str, at: str, started: str
+) -> UsageLine:
     """The line of a response.
 
     Args:
         metered: the response.
+        shorten: cuts what is too long.
         schema: see ``schema_of``.
         at: timestamp of the line.
         started: timestamp of the request.
     """
     record, usage, cost = metered.record, metered.usage, metered.cost
+    text, said = partial(_text, shorten), partial(_said, shorten)
     return UsageLine(
         schema=schema,
         timestamp=at,
-        request_id=_text(metered.request_id),
+        request_id=text(metered.request_id),
         provider=metered.provider,
-        model=_text(metered.model),
-        path=_text(metered.path, LONGEST_PATH),
+        model=text(metered.model),
+        path=text(metered.path, LONGEST_PATH),
         status=metered.status,
         streaming=metered.streaming,
         input_tokens=usage.reported_input,
@@ -101,22 +112,22 @@ def usage_line(metered: Metered, *, schema: str, at: str, started: str) -> Usage
         cache_write_tokens=usage.written + usage.written_hour,
         duration_ms=round(metered.seconds * 1000),
         response_bytes=metered.bytes,
-        x_initiator=_said(metered.initiator),
+        x_initiator=said(metered.initiator),
         billing=UNSET if metered.billing is None else metered.billing,
         effective_tokens_this_response=_or_unset(cost.effective_tokens),
         effective_tokens_total=_or_unset(cost.effective_tokens_total),
         model_multiplier=_or_unset(cost.multiplier),
         ai_credits_this_response=_credits(cost.nanodollars),
         ai_credits_total=_credits(cost.nanodollars_total),
-        ai_credits_pricing_source=_said(cost.source),
-        ai_credits_pricing_tier=_said(cost.tier),
-        ai_credits_accounting_policy=_said(cost.accounting),
+        ai_credits_pricing_source=said(cost.source),
+        ai_credits_pricing_tier=said(cost.tier),
+        ai_credits_accounting_policy=said(cost.accounting),
         ai_credits_fallback_pricing_used=UNSET
         if cost.fallback is None
         else cost.fallback,
-        ai_credits_dynamic_selector=_said(cost.selector),
-        ai_credits_pricing_observed_at=_said(cost.observed_at),
-        ai_credits_pricing_api_version=_said(cost.api_version),
+        ai_credits_dynamic_selector=said(cost.selector),
+        ai_credits_pricing_observed_at=said(cost.observed_at),
+        ai_credits_pricing_api_version=said(cost.api_version),
         ai_credits_pricing_discount_percent=_or_unset(cost.discount),
         reasoning_tokens=usage.reasoning,
         total_tokens=usage.all_input + usage.output,
@@ -127,18 +138,18 @@ def usage_line(metered: Metered, *, schema: str, at: str, started: str) -> Usage
         audio_output_tokens=usage.audio_output,
         image_input_tokens=usage.image_input,
         image_output_tokens=usage.image_output,
-        response_id=_said(record.id),
-        service_tier=_said(record.tier),
-        stop_reason=_said(record.stop),
+        response_id=said(record.id),
+        service_tier=said(record.tier),
+        stop_reason=said(record.stop),
         state=record.state,
         transport=metered.transport,
         turn=record.turn or UNSET,
-        stream_id=_said(record.stream_id),
+        stream_id=said(record.stream_id),
         estimated=record.estimated,
-        gap=_said(metered.gap),
-        requested_model=_said(metered.asked),
-        caller=_said(metered.caller),
-        run=_said(metered.run),
+        gap=said(metered.gap),
+        requested_model=said(metered.asked),
+        caller=said(metered.caller),
+        run=said(metered.run),
         started=started,
     )
 
@@ -198,6 +209,7 @@ class UsageLines:
         if metered.transport == "http" or not self._log.wants("info"):
             return
         record, usage = metered.record, metered.usage
+        said = partial(_said, self._log.shorten)
         known = record.usage is not None
         line = _LogLine(
             self._log.stamp(),
@@ -205,7 +217,7 @@ class UsageLines:
             "token_usage" if known else "token_track_no_usage",
             metered.request_id,
             metered.provider,
-            _text(metered.model),
+            _text(self._log.shorten, metered.model),
             usage.reported_input,
             usage.output,
             usage.cached,
@@ -216,24 +228,24 @@ class UsageLines:
             record.state,
             round(metered.seconds * 1000),
             record.estimated,
-            _said(metered.gap),
-            _said(record.id),
+            said(metered.gap),
+            said(record.id),
             record.turn or UNSET,
-            _said(record.stream_id),
-            _said(metered.caller),
-            _said(metered.run),
+            said(record.stream_id),
+            said(metered.caller),
+            said(metered.run),
             _credits(metered.cost.nanodollars),
         )
         self._log.put("info", line)
 
 
-def _text(text: str, longest: int = LONGEST_NAME) -> str:
+def _text(shorten: Shorten, text: str, longest: int = LONGEST_NAME) -> str:
     """The text as it can be written: not too long, and without half characters."""
-    return text[:longest].encode("utf-8", "backslashreplace").decode()
+    return shorten(text, longest).encode("utf-8", "backslashreplace").decode()
 
 
-def _said(text: str | None) -> str | UnsetType:
-    return _text(text) if text else UNSET
+def _said(shorten: Shorten, text: str | None) -> str | UnsetType:
+    return _text(shorten, text) if text else UNSET
 
 
 def _or_unset(number: float | None) -> float | UnsetType:

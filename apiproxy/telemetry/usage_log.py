@@ -94,6 +94,7 @@ class UsageLog(Backlog):
         try:
             line = usage_line(
                 metered,
+                self._cleaning.shorten,
                 schema=self._schema,
                 at=self._cleaning.stamp(),
                 started=self._moment(-metered.started),

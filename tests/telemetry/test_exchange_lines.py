@@ -17,13 +17,20 @@ from apiproxy.core.errors import (
 from apiproxy.core.exchange import Exchange, Observers
 from apiproxy.core.metered import Transport
 from apiproxy.core.values import Answer
-from apiproxy.telemetry.exchange_lines import LONGEST_PATH, ExchangeLines
+from apiproxy.telemetry.exchange_lines import (
+    LONGEST_NAME,
+    LONGEST_PATH,
+    ExchangeLines,
+)
 from apiproxy.telemetry.lines import LineLog
 from tests.telemetry.responses import COST, record, response
 
 OK = Answer(200, b"OK", [])
 SWITCHING = Answer(101, b"Switching Protocols", [])
 REFUSED = Answer(401, b"Unauthorized", [])
+
+
+CUT = "m" * (LONGEST_NAME - 10) + "sk-0123456789"
 
 
 class ExchangeLinesTests(SynchronousTestCase):
@@ -99,9 +106,17 @@ class ExchangeLinesTests(SynchronousTestCase):
         exchange.metered = response(said)
         exchange.close()
         line = self.lines[0]
-        self.assertEqual((line["gap"], line["model"]), ("agent_gone", "m" * 256))
+        self.assertEqual((line["gap"], line["model"]), ("agent_gone", "m" * 256 + "…"))
         self.assertNotIn("input_tokens", line)
         self.assertNotIn(b"sk-0123456789", self.raw[0])
+
+    def test_a_name_that_is_cut_has_no_half_of_a_secret(self) -> None:
+        """A provider chooses it, and knows the key."""
+        for facts in ({"model": CUT}, {"id": CUT}):
+            exchange = self.exchange()
+            exchange.metered = response(record(**facts))
+            exchange.close()
+        self.assertNotIn(b"sk-01", b"".join(self.raw))
 
     def test_request_complete(self) -> None:
         """An HTTP exchange is one line with all that is known about it."""

@@ -25,7 +25,11 @@ ai_credits_pricing_api_version ai_credits_pricing_discount_percent
 
 def written(**facts: Any) -> dict[str, object]:
     line = usage_line(
-        response(**facts), schema="token-usage/v1.2.3", at="A", started="S"
+        response(**facts),
+        LineLog(lambda line: None, level="info", now=float).shorten,
+        schema="token-usage/v1.2.3",
+        at="A",
+        started="S",
     )
     decoded: dict[str, object] = msgspec.json.decode(msgspec.json.encode(line))
     return decoded
@@ -109,8 +113,8 @@ class UsageLineTests(SynchronousTestCase):
     def test_texts_of_a_hostile_provider(self) -> None:
         """What is long is cut, and what is no text becomes some."""
         line = written(said=record(model="m" * 9999, id="\ud800"), path="/" * 9999)
-        self.assertEqual(len(str(line["model"])), 256)
-        self.assertEqual(len(str(line["path"])), 512)
+        self.assertEqual(len(str(line["model"])), 257)
+        self.assertEqual(len(str(line["path"])), 513)
         self.assertEqual(line["response_id"], "\\ud800")
 
     def test_schema(self) -> None:
@@ -161,6 +165,13 @@ class LogLineTests(SynchronousTestCase):
                 "run": "r1",
             },
         )
+
+    def test_half_a_secret(self) -> None:
+        """Is in no line."""
+        self.log.redact([b"sk-planted-0001"])
+        cut = "m" * 246 + "sk-planted-0001"
+        self.lines.metered(response(record(model=cut, id=cut), transport="websocket"))
+        self.assertNotIn(b"sk-p", self.written[0])
 
     def test_no_usage(self) -> None:
         """A response of unknown usage is another event, with the reason."""

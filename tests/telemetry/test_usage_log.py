@@ -120,6 +120,15 @@ class UsageLogTests(UsageLogTestCase):
         self.thread.go_on()
         self.assertEqual(self.lines()[0]["model"], "‹secret›")
 
+    def test_half_a_secret(self) -> None:
+        """Nor is what would be left of one that a cut goes through."""
+        self.usage.redact([Secret(b"sk-planted-0001")])
+        cut = "m" * 246 + "sk-planted-0001"
+        self.usage.metered(response(record(model=cut, id=cut, stop=cut), asked=cut))
+        _ = self.usage.flush()
+        self.thread.go_on()
+        self.assertNotIn(b"sk-p", self.path.read_bytes())
+
     def test_a_line_that_cannot_be_made(self) -> None:
         """It is counted, and nothing else happens."""
         self.usage.metered(response(seconds=float("nan")))
