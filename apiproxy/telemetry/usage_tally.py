@@ -2,7 +2,8 @@
 
 A model's name comes from the provider, or from the agent, and is a label here. So only the
 first few names are kept, in each process and of all processes together; what comes under
-other names counts as ``other``. Sums stay right whatever that hides.
+other names counts as ``other``, and so does what only an agent has named, of an answer that
+never was. Sums stay right whatever that hides.
 """
 
 from typing import Any
@@ -80,7 +81,11 @@ class UsageTally(Struct):
         record, size = metered.record, metered.bytes
         usage, how = record.usage, "estimated" if record.estimated else "metered"
         name = record.model or metered.asked or metered.provider
-        model = self.models.get(name) or self._model(name)
+        model = self.models.get(name)
+        if model is None:
+            # An agent that does not wait for answers may ask for any number of models.
+            sure = record.model or record.state == "completed"
+            model = self._model(name if sure else OTHER)
         if usage is None:
             how = "unmetered"
         else:

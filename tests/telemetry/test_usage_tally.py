@@ -62,6 +62,18 @@ class UsageTallyTests(SynchronousTestCase):
         self.assertLess(max(map(len, tally.models)), 200)
         self.assertEqual(tally.total("output"), (MOST_MODELS + 21) * 20)
 
+    def test_names_that_only_an_agent_has_said(self) -> None:
+        """Of answers it did not wait for; they take no name from models there are."""
+        tally = UsageTally()
+        gone = record(model="", state="incomplete", estimated=True, gap="agent_gone")
+        for number in range(MOST_MODELS):
+            tally.add(response(gone, asked=f"made-up-{number}"))
+        tally.add(response(record(model=""), asked="tts-1"))
+        tally.add(response(gone, asked="tts-1"))
+        tally.add(response())
+        self.assertEqual(list(tally.models), [OTHER, "tts-1", "gpt-4o"])
+        self.assertEqual(tally.models["tts-1"].output, 2 * 20)
+
     def test_half_a_character(self) -> None:
         """A name that is no text becomes one that is."""
         tally = UsageTally()
