@@ -134,9 +134,10 @@ class Endpoints:
         Args:
             path: as it will be sent, without the query.
         """
-        loose = loosely(path)
+        # A server that undoes escapes twice may find dots to follow, or only to drop.
+        readings = (loosely(path), loosely(path, follow=True))
         for rule, pattern in self._patterns:
-            if pattern.search(loose) is not None:
+            if any(pattern.search(loose) is not None for loose in readings):
                 return rule
         return None
 
@@ -158,16 +159,27 @@ _PARAMETERS = re.compile(rb";[^/]*")
 _AROUND = bytes(range(0x21)) + b"."
 
 
-def loosely(path: bytes) -> bytes:
-    """A path as the most careless server might read it; a slash at both ends."""
+def loosely(path: bytes, *, follow: bool = False) -> bytes:
+    """A path as the most careless server might read it; a slash at both ends.
+
+    Args:
+        path: as it will be sent.
+        follow: whether ``..`` takes away the segment before it, and not only itself.
+    """
     for _ in range(3):  # some decode twice
         undone = unquote_to_bytes(path)
         if undone == path:
             break
         path = undone
     path = _PARAMETERS.sub(b"", path.replace(b"\\", b"/").lower())
-    segments = (each.strip(_AROUND) for each in path.replace(b"_", b"-").split(b"/"))
-    return b"/" + b"".join(each + b"/" for each in segments if each)
+    kept: list[bytes] = []
+    for segment in path.replace(b"_", b"-").split(b"/"):
+        name = segment.strip(_AROUND)
+        if name:
+            kept.append(name)
+        elif follow and segment.strip() == b"..":
+            del kept[-1:]
+    return b"/" + b"".join(each + b"/" for each in kept)
 
 
 def _pattern(rule: Rule) -> re.Pattern[bytes]:

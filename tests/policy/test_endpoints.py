@@ -120,6 +120,10 @@ class EndpointTests(SynchronousTestCase):
             b"/v1/realtime/client_secrets%00",
             b"/v1/realtime%5Cclient_secrets",
             b"/v1/realtime/client-secrets",
+            b"/v1/realtime/x/%252e%252e/sessions",
+            b"/v1/x/%252e%252e%252frealtime%252fsessions",
+            b"/v1/realtime/x/y/%252e%252e;z/%2e%252e/sessions",
+            b"/v1/realtime/%252e%252e/sessions",
         ):
             self.assertIsNotNone(self.check(path), path)
 
