@@ -230,7 +230,7 @@ def _walk(value: object) -> Iterator[ToolUse]:
         one = waiting.pop()
         if isinstance(one, _Pairs):
             yield from _of_object(one)
-            skipped = _arguments(one)
+            skipped = _NOTHING if one is value else _arguments(one)
             waiting += [member for key, member in one if key not in skipped]
         elif isinstance(one, list):
             waiting += one
@@ -239,11 +239,15 @@ def _walk(value: object) -> Iterator[ToolUse]:
 def _arguments(pairs: _Pairs) -> frozenset[str]:
     """The keys under which a call of the agent's own tool has its arguments.
 
-    None if any key stands there twice: then it may be something else.
+    None if any key stands there twice, or if they are no object: then it may be something
+    else, such as a request with a member that its provider does not know.
     """
-    keys = {key for key, _ in pairs}
-    own = len(keys) == len(pairs) and ("type", "tool_use") in pairs
-    return frozenset({"input"}) if own else frozenset()
+    members = dict(pairs)
+    own = len(members) == len(pairs) and members.get("type") == "tool_use"
+    return _CALLED if own and isinstance(members.get("input"), _Pairs) else _NOTHING
+
+
+_CALLED, _NOTHING = frozenset({"input"}), frozenset[str]()
 
 
 def _of_object(pairs: _Pairs) -> Iterator[ToolUse]:

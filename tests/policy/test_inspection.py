@@ -159,6 +159,17 @@ class InspectTests(SynchronousTestCase):
         body = b'{"type":"tool_use","input":{},"input":{"background":true}}'
         self.assertEqual(found(body), {"background"})
 
+    def test_a_request_that_looks_like_a_call_hides_nothing(self) -> None:
+        """Many a provider passes over a member that it does not know."""
+        image = {"type": "input_image", "image_url": "https://i.example"}
+        wanted = {"type": "tool_use", "input": [{"content": [image]}]}
+        for body in (
+            wanted,
+            {"type": "response.create", "response": wanted},
+            {"type": "tool_use", "input": image},
+        ):
+            self.assertEqual(found(body), {"url at i.example"}, body)
+
     @given(st.integers(1, 800), st.booleans())
     def test_depth_hides_nothing(self, depth: int, lists: bool) -> None:
         """A tool at any depth that can be read."""
