@@ -80,6 +80,7 @@ _ADDRESSES = {
     "imageurl": "url",
     "fileurl": "url",
     "fileuri": "url",
+    "externalapi": "web_fetch",
     "videourl": "url",
     "audiourl": "url",
     "documenturl": "url",
@@ -306,7 +307,7 @@ def _hosts(value: object) -> Iterator[str]:
         if isinstance(one, str) and _is_remote(one):
             yield host_of(one)
         elif isinstance(one, _Pairs):
-            keys = ("url", "uri", "fileuri", "serverurl")
+            keys = ("url", "uri", "fileuri", "serverurl", "endpoint")
             waiting += [member for key, member in one if _plain(key) in keys]
         elif isinstance(one, list):
             waiting += one

@@ -28,6 +28,10 @@ ASKED: tuple[tuple[dict[str, Any], set[str]], ...] = (
     ({"tools": [{"type": "web_fetch_20250910"}]}, {"web_fetch"}),
     ({"tools": [{"urlContext": {}}]}, {"web_fetch"}),
     (
+        {"tools": [{"retrieval": {"externalApi": {"endpoint": "https://e.example"}}}]},
+        {"web_fetch at e.example"},
+    ),
+    (
         {"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]},
         {"code"},
     ),
