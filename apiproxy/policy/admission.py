@@ -121,9 +121,11 @@ class Admission:
         self._streaks = streaks if streaks.counted else None
         self._terms: dict[tuple[str, str, str, str], Terms] = {}
 
-    def check(self, demand: Demand, provider: str) -> ProxyError | None:
+    def check(
+        self, demand: Demand, provider: str, grant: Grant | None = None
+    ) -> ProxyError | None:
         """The refusal by a rule about models; None to let it pass."""
-        return self._guard.check(demand, provider)
+        return self._guard.check(demand, provider, grant)
 
     def claim(
         self,

@@ -16,6 +16,7 @@ from apiproxy.core.errors import (
     PriceUnknown,
     ProxyError,
 )
+from apiproxy.core.grant import Grant
 from apiproxy.core.patterns import fits
 from apiproxy.core.usage import Demand
 from apiproxy.policy.names import LONGEST, plain
@@ -38,12 +39,23 @@ class ModelGuard:
         self._weights = weights
         self._prices = prices
 
-    def check(self, demand: Demand, provider: str) -> ProxyError | None:
-        """The refusal; None to let it pass."""
+    def check(
+        self, demand: Demand, provider: str, grant: Grant | None = None
+    ) -> ProxyError | None:
+        """The refusal; None to let it pass.
+
+        Args:
+            demand: what is asked.
+            provider: of whom.
+            grant: of the caller; None where callers are not told apart.
+        """
         if not demand.inference:
             return None
-        if self._rules.reads_models and (refusal := _unreadable(demand)) is not None:
-            return refusal
+        priced = self._needs_price(grant)
+        if priced or self._rules.reads_models:
+            refusal = _unreadable(demand)
+            if refusal is not None:
+                return refusal
         model = demand.model.strip()
         if not model:
             return None
@@ -52,7 +64,18 @@ class ModelGuard:
             or _retired(model)
             or self._policy(model)
             or (self._policy(demand.other.strip()) if demand.other else None)
-            or self._price(provider, model)
+            or (self._price(provider, model) if priced else None)
+        )
+
+    def _needs_price(self, grant: Grant | None) -> bool:
+        """Whether only models pass whose price is known, or guessed.
+
+        A caller may have a budget of money of its own, where the run has none.
+        """
+        if self._rules.unknown != "free" or self._rules.pricing.unknown is not None:
+            return self._rules.unknown == "refuse"
+        return grant is not None and any(
+            each.measure == "money" for each in grant.allowances
         )
 
     def _multiplier(self, provider: str, model: str) -> ProxyError | None:
@@ -90,8 +113,6 @@ class ModelGuard:
         )
 
     def _price(self, provider: str, model: str) -> ProxyError | None:
-        if self._rules.unknown != "refuse":
-            return None
         if self._prices.quote(provider, model) is not None:
             return None
         return PriceUnknown(

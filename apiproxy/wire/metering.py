@@ -309,7 +309,7 @@ class Metering:
         refusal = self.rates.admit(exchange.provider) if asks else None
         refusal = (
             refusal
-            or self._admission.check(demand, exchange.provider)
+            or self._admission.check(demand, exchange.provider, exchange.grant)
             or self._refuse_caller(exchange, demand)
         )
         if demand.later and self._must_count(exchange):

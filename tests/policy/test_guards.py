@@ -3,16 +3,22 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.core.errors import ProxyError
+from apiproxy.core.grant import Allowance, Grant
 from apiproxy.core.usage import Demand
 from apiproxy.policy.guards import ModelGuard
 from apiproxy.policy.prices import CATALOGUE, Prices
 from apiproxy.policy.rules import Budgets, Models, Pricing, Rules, Weighing
+from apiproxy.policy.tariff import Price
 from apiproxy.policy.weights import ONE, Weights
 
 
 class GuardCase(SynchronousTestCase):
     def check(
-        self, rules: Rules, demand: Demand | str, provider: str = "openai"
+        self,
+        rules: Rules,
+        demand: Demand | str,
+        provider: str = "openai",
+        grant: Grant | None = None,
     ) -> ProxyError | None:
         if isinstance(demand, str):
             demand = Demand(inference=True, model=demand)
@@ -20,7 +26,7 @@ class GuardCase(SynchronousTestCase):
             rules.pricing, rules.unknown, lambda: "2026-11-23", CATALOGUE.read_bytes
         )
         return ModelGuard(rules, Weights(rules.weighing), prices).check(
-            demand, provider
+            demand, provider, grant
         )
 
     def refused(
@@ -143,6 +149,29 @@ class OtherRuleTests(GuardCase):
         self.assertEqual(error.details, {"model": "zzz"})
         self.assertIsNone(self.check(Rules(budgets=budgets), "gpt-4o"))
         self.assertIsNone(self.check(Rules(budgets=budgets), "auto", "copilot"))
+        self.assertIsNone(self.check(Rules(), "zzz"))
         self.assertIsNone(self.check(Rules(budgets=budgets), "unknown"))
         free = Rules(budgets=budgets, pricing=Pricing(unknown="free"))
         self.assertIsNone(self.check(free, "zzz"))
+
+    def test_models_without_a_price_for_a_caller_with_a_budget(self) -> None:
+        """It would be spent by none of them, however much they cost."""
+        rich, poor = (
+            Grant("ci", ("caller:ci",), (Allowance("caller:ci", measure, 9),))
+            for measure in ("runs", "money")
+        )
+        default = Price.of(1, 1)
+        for grant, pricing, refused in (
+            (poor, Pricing(), True),
+            (poor, Pricing(unknown="refuse"), True),
+            (poor, Pricing(unknown="free"), False),
+            (poor, Pricing(default=default), False),
+            (rich, Pricing(), False),
+            (None, Pricing(), False),
+        ):
+            error = self.check(Rules(pricing=pricing), "zzz", grant=grant)
+            self.assertEqual(error is not None, refused, pricing)
+        self.assertIsNone(self.check(Rules(), "gpt-4o", grant=poor))
+        unnamed = self.check(Rules(), Demand(inference=True), grant=poor)
+        assert unnamed is not None
+        self.assertEqual(unnamed.code, "body_unreadable")

@@ -14,12 +14,13 @@ from apiproxy.core.errors import (
     BudgetReserved,
     LedgerAway,
     ModelRefused,
+    PriceUnknown,
     RateLimited,
     RunsExceeded,
     TokensExceeded,
     Unmetered,
 )
-from apiproxy.core.grant import Grant
+from apiproxy.core.grant import Allowance, Grant
 from apiproxy.core.usage import Demand
 from apiproxy.core.values import Ask
 from apiproxy.policy.rules import Budgets, Models, Places, Rates, Rules, Steering
@@ -115,6 +116,21 @@ class PassingTests(MeteringCase):
         exchange.grant = Grant("ci", models=(("gpt-*",),))
         self.assertIsInstance(desk.metering.uncounted(exchange, batches), Unmetered)
         self.assertIsNone(desk.metering.uncounted(exchange, ask()))
+
+    def test_a_model_without_a_price_and_a_caller_with_a_budget(self) -> None:
+        """It is refused to that caller alone."""
+        desk = self.desk()
+        exchange, demand = desk.exchange(), Demand(True, "zzz", 100, 50)
+        for grant, code in (
+            (Grant("ci"), None),
+            (Grant("ci", (), (Allowance("caller:ci", "money", 9),)), PriceUnknown),
+        ):
+            exchange.grant = grant
+            admitted = Deferred.fromCoroutine(desk.metering.admit(exchange, demand))
+            if code is None:
+                self.successResultOf(admitted).end(None)
+            else:
+                self.failureResultOf(admitted, code)
 
     def test_leaving_early_is_not_free(self) -> None:
         """The provider may keep an answer that nobody waited for; so it counts as usual."""
