@@ -178,9 +178,8 @@ def _search(bout: Bout, here: Ring, row: str) -> Callable[[int, str], None]:
         bout.result.add(row, name, most)
         if most in seen:
             for what in ("busy", "rig"):
-                if (
-                    what in seen[most]
-                ):  # there is no proxy in front of the provider itself
+                # There is no proxy in front of the provider itself.
+                if what in seen[most]:
                     bout.result.add(f"{row}_{what}", name, seen[most][what])
 
     return find

@@ -76,7 +76,7 @@ def control_frame(opcode: int, payload: bytes, mask: bytes = b"") -> bytes:
         payload: at most 125 bytes.
         mask: 4 random bytes toward a server, none toward a client.
     """
-    assert len(payload) <= 125
+    assert len(payload) <= _MAX_CONTROL
     head = bytes((_FIN | opcode, (_MASKED if mask else 0) | len(payload)))
     return head + mask + (unmask(payload, mask) if mask else payload)
 

@@ -124,6 +124,11 @@ class Budgets:
         caps = [cap for cap in (self.ai_credits, self.hard_cap) if cap is not None]
         return min(caps, default=None)
 
+    @property
+    def hard(self) -> bool:
+        """Whether the cap on money that is in force is the hard one."""
+        return self.money_cap is not None and self.money_cap != self.ai_credits
+
     def cap(self, account: str, measure: str) -> int | None:
         """What is configured for an account; None for no limit.
 
@@ -140,11 +145,6 @@ class Budgets:
             ("model", "misses"): self.misses if "/" in name else None,
         }
         return caps.get((kind, measure))
-
-    @property
-    def hard(self) -> bool:
-        """Whether it is the hard one."""
-        return self.money_cap is not None and self.money_cap != self.ai_credits
 
 
 @frozen(kw_only=True)

@@ -1,13 +1,12 @@
-"""From a demand to a settled record: what stands at the way in, and keeps the books.
+"""The way in of a demand: what may pass, and what is set aside for it.
 
 ``Metering`` is one for the process. It lets a demand pass, or refuses it::
 
     rates ─▶ guards ─▶ a place in the queue ─▶ a claim in the ledger ─▶ Passage
 
-and settles what each ``Passage`` tells. Where no rule has to see a request before it leaves,
-there is nothing to wait for, and a passage only counts.
+Where no rule has to see a request before it leaves, there is nothing to wait for, and a
+passage only counts. What each ``Passage`` tells is settled elsewhere (``Accounts``).
 
-While a response runs its claim grows with it, and the one that crosses a cap is told to end.
 The ledger may be on another host, so what is asked of it may be known later; with a ledger at
 hand all of it happens at once.
 """

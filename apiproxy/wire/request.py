@@ -146,9 +146,8 @@ class AgentRequest:
         if self.keep and self.channel.body_left and not self._can_drain():
             self.keep = False
         if status == 408 and self.channel.body_left:
-            self.keep = (
-                False  # whoever sent half a body so slowly is not waited for again
-            )
+            # Whoever sent half a body so slowly is not waited for again.
+            self.keep = False
         close = b"" if self.keep else b"Connection: close\r\n"
         return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, join(fields), close)
 

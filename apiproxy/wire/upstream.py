@@ -1,10 +1,10 @@
-"""One line to a provider, HTTP/1.1 over TLS, and the pool of warm ones.
+"""One line to a provider: HTTP/1.1 over TLS.
 
 A line carries one exchange at a time. It finds the head of the answer, knows by its framing
 where the answer ends, and hands the payload to its sink as it arrives; nothing is gathered.
 It can be told to stop reading, and be aborted at any moment, which Twisted's own HTTP client
 cannot. When an answer has ended in order and nothing speaks against it, the line goes back
-to the pool, newest first out, because the newest is the least likely to have been closed.
+to its pool (``wire.pool``).
 
 A provider may close an idle line at any time, also while a request is on its way to it. So a
 line knows whether it has carried an exchange before (``used``) and whether any byte of the

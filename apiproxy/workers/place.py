@@ -136,10 +136,8 @@ class Place:
 
     def _start(self) -> None:
         ours, channel_end = socket.socketpair()
-        with (
-            ours,
-            channel_end,
-        ):  # the reactor and the worker have descriptors of their own
+        # The reactor and the worker have descriptors of their own.
+        with ours, channel_end:
             outlet_end, inlet_end = socket.socketpair(
                 socket.AF_UNIX, socket.SOCK_SEQPACKET
             )
