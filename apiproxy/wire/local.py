@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from apiproxy.core.errors import InternalError, ProxyError
+from apiproxy.core.errors import ProxyError
+from apiproxy.wire.failures import ours
 from apiproxy.wire.request import AgentRequest
 
 
@@ -48,7 +49,7 @@ class Answering(Protocol):
         """A bug, contained."""
 
 
-class Waiting:
+class Awaited:
     """Serves a request whose local answer comes later."""
 
     def __init__(
@@ -66,11 +67,8 @@ class Waiting:
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
             return
-        error = failure.value
-        if not isinstance(error, ProxyError):
-            assert error is not None
-            self._site.complain("a request could not be answered here", error)
-            error = InternalError()
+        sentence = "a request could not be answered here"
+        error = ours(failure, self._site.complain, sentence)
         self._site.refuse(self._request, error)
 
     # What the channel tells.

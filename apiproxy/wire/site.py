@@ -15,7 +15,7 @@ from apiproxy.core.errors import InternalError, Overloaded, ProxyError, Shutting
 from apiproxy.core.familiar import Familiar
 from apiproxy.core.headers import request_id as agents_id, request_kind
 from apiproxy.wire.channel import AgentChannel
-from apiproxy.wire.local import Endpoint, Local, Waiting
+from apiproxy.wire.local import Awaited, Endpoint, Local
 from apiproxy.wire.peers import address_of
 from apiproxy.wire.request import AgentRequest
 from apiproxy.wire.reverse import ProviderResource
@@ -116,7 +116,7 @@ class ProviderSite(Site):
         )
         local = endpoint(accept)
         if isinstance(local, Deferred):
-            Waiting(self, request, local)
+            Awaited(self, request, local)
         else:
             self.answer(request, local)
 

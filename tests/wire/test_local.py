@@ -10,7 +10,7 @@ from apiproxy.wire.local import Endpoint
 from tests.kit.memory import Agent, Bench, BenchCase, get, local, request
 
 
-class WaitingTests(BenchCase):
+class AwaitedTests(BenchCase):
     def setUp(self) -> None:
         super().setUp()
         self.cancelled = 0
