@@ -38,7 +38,7 @@ from apiproxy.providers.endings import socket_refusal
 from apiproxy.providers.usage.socket import SocketCopy
 from apiproxy.wire.passage import Books, Passage
 from apiproxy.wire.places import PlaceQueue
-from apiproxy.wire.pool import ReplayBudget
+from apiproxy.wire.room import Room
 
 _EDITED = frozenset(get_args(Edited))
 """Dialects of requests that can be edited."""
@@ -81,7 +81,7 @@ class Metering:
             which may be at any time.
         cuts: whether a response that crosses a cap is ended in the middle.
         rates: how often each provider may be asked.
-        held: memory for the bodies of requests that are not on their way yet.
+        held: room for the bodies of requests that are not on their way yet.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Metering:
         self._rules = rates.enabled or self._sees_requests or rules.counts
         self.cuts = rules.budgets.cut_off
         self.rates = rates
-        self.held = ReplayBudget(held)
+        self.held = Room(held)
 
     def rules_over(self, exchange: Exchange) -> bool:
         """Whether any rule, limit or budget concerns an exchange; else it may just go."""

@@ -9,28 +9,12 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from apiproxy.core.exchange import Complain
 from apiproxy.core.familiar import Familiar
 from apiproxy.core.headers import answer_kind
+from apiproxy.wire.room import Room
 from apiproxy.wire.transport import quiet
 from apiproxy.wire.upstream import UpstreamLine
 
 _MAX_REPLAY = 32 * 1024 * 1024
-
-
-class ReplayBudget:
-    """Bytes of requests that may be kept for a second try, by all exchanges together."""
-
-    def __init__(self, limit: int = _MAX_REPLAY) -> None:
-        self.left = limit
-
-    def take(self, size: int) -> bool:
-        """Whether there is room for so many bytes, which are then taken."""
-        if size > self.left:
-            return False
-        self.left -= size
-        return True
-
-    def give(self, size: int) -> None:
-        """Give bytes back."""
-        self.left += size
+"""Bytes of requests that may be kept for a second try, by all exchanges together."""
 
 
 class Pool:
@@ -38,7 +22,7 @@ class Pool:
 
     Attributes:
         dialled: dials begun so far.
-        replay: what may be kept of requests that are on a used line.
+        replay: room for requests on used lines, which are kept for a second try.
     """
 
     def __init__(
@@ -73,7 +57,7 @@ class Pool:
         self._closed = False
         self._familiar = Familiar(answer_kind)
         self.dialled = 0
-        self.replay = ReplayBudget()
+        self.replay = Room(_MAX_REPLAY)
 
     def take(self) -> UpstreamLine | None:
         """The line that was given back last, or None; its ``used`` is true."""

@@ -10,7 +10,7 @@ from collections import deque
 from typing import Protocol
 
 from apiproxy.core.messages import Message, MessageReader
-from apiproxy.wire.pool import ReplayBudget
+from apiproxy.wire.room import Room
 
 _MOST = 64 * 1024
 """Bytes of messages that wait to be judged before the agent is read no more."""
@@ -33,19 +33,17 @@ class Waiting:
         queue: each message as it came, and what it says; with None what is no message.
     """
 
-    def __init__(
-        self, reader: MessageReader, memory: ReplayBudget, agent: Agent
-    ) -> None:
+    def __init__(self, reader: MessageReader, room: Room, agent: Agent) -> None:
         """Nothing waits.
 
         Args:
             reader: reads what the agent says.
-            memory: for all sockets together.
+            room: for all sockets together.
             agent: is held while too much waits.
         """
         self.queue: deque[tuple[bytes, Message | None]] = deque()
         self._reader = reader
-        self._memory = memory
+        self._room = room
         self._agent = agent
         self._begun = bytearray()
         self._whole = 0
@@ -84,12 +82,12 @@ class Waiting:
         self._judged = 0
 
     def weigh(self) -> bool:
-        """Hold the agent, or release it; False if there is no memory for what waits."""
+        """Hold the agent, or release it; False if there is no room for what waits."""
         more = len(self._begun) + self._whole + self._judged - self._taken
-        if more > 0 and not self._memory.take(more):
+        if more > 0 and not self._room.take(more):
             return False
         if more < 0:
-            self._memory.give(-more)
+            self._room.give(-more)
         self._taken += more
         if (self._whole > _MOST) != self._stopped:
             self._stopped = not self._stopped
@@ -103,9 +101,9 @@ class Waiting:
         self._begun.clear()
 
     def end(self) -> None:
-        """Give back all memory; the socket is closed."""
+        """Give back all room; the socket is closed."""
         self.drop()
-        self._memory.give(self._taken)
+        self._room.give(self._taken)
         self._taken = 0
 
 

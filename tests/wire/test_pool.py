@@ -1,20 +1,7 @@
 """How the lines to a provider are kept warm, and let go."""
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from apiproxy.core.limits import Limits
-from apiproxy.wire.pool import ReplayBudget
 from tests.kit.memory import Bench, BenchCase, answer, get
-
-
-class ReplayBudgetTests(SynchronousTestCase):
-    def test_only_so_much_together(self) -> None:
-        """What was taken must be given back before more can be."""
-        budget = ReplayBudget(10)
-        self.assertTrue(budget.take(6))
-        self.assertFalse(budget.take(5))
-        budget.give(6)
-        self.assertTrue(budget.take(10))
 
 
 class PoolTests(BenchCase):
