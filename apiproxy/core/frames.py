@@ -19,6 +19,13 @@ CLOSE = 0x8
 PING = 0x9
 PONG = 0xA
 
+GOING_AWAY = 1001
+POLICY = 1008
+TOO_BIG = 1009
+INTERNAL = 1011
+TRY_LATER = 1013
+"""Close codes that we send (RFC 6455, section 7.4.1; the last one is in IANA's registry)."""
+
 _FIN = 0x80
 _MASKED = 0x80
 _OPCODE = 0x0F

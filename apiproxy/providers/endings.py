@@ -27,6 +27,7 @@ from collections.abc import Mapping
 import msgspec
 
 from apiproxy.core.errors import ProxyError
+from apiproxy.core.frames import POLICY
 from apiproxy.core.usage import Record
 from apiproxy.providers.calls import Shape
 from apiproxy.providers.dialects import (
@@ -102,7 +103,7 @@ def socket_refusal(error: ProxyError, request_id: str) -> bytes:
 def live_close(error: ProxyError) -> tuple[int, bytes]:
     """Code and reason of the Close frame that ends Gemini Live, which has no errors."""
     reason = f"{error.code}: {error.message}".encode()[:_MAX_REASON]
-    return 1008, reason.decode("utf-8", "ignore").encode()
+    return POLICY, reason.decode("utf-8", "ignore").encode()
 
 
 def _block_end(record: Record | None) -> bytes:

@@ -20,16 +20,12 @@ from apiproxy.core.errors import (
     UpstreamSilent,
 )
 from apiproxy.core.exchange import CLOSED, Exchange
+from apiproxy.core.frames import GOING_AWAY, INTERNAL, POLICY, TOO_BIG
 from apiproxy.core.limits import Deadlines
 from apiproxy.wire.end import End
 from apiproxy.wire.transport import Transport
 from apiproxy.wire.turns import Turns
 from apiproxy.wire.watch import Stall, Watch
-
-GOING_AWAY = 1001
-TOO_BIG = 1009
-INTERNAL = 1011
-POLICY = 1008
 
 _CLOSING_SECONDS = 10.0
 """How long a side may take to hang up after the other is gone."""

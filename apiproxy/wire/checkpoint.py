@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from apiproxy.core.errors import BodyUnreadable, InternalError, Overloaded, ProxyError
 from apiproxy.core.exchange import Complain, Exchange
-from apiproxy.core.frames import text_frame
+from apiproxy.core.frames import INTERNAL, TRY_LATER, text_frame
 from apiproxy.core.messages import Message, MessageReader
 from apiproxy.core.sieve import ControlSieve
 from apiproxy.core.usage import Demand
@@ -27,9 +27,6 @@ from apiproxy.wire.metering import Metering
 from apiproxy.wire.passage import Passage
 from apiproxy.wire.unasked import Unasked
 from apiproxy.wire.waiting import Waiting
-
-_INTERNAL = 1011
-_TRY_LATER = 1013
 
 
 class Socket(Protocol):
@@ -150,7 +147,7 @@ class Checkpoint:
     def _overflow(self) -> None:
         """More waits than may be held, here and on all other sockets."""
         self.drop()
-        self._socket.close(_TRY_LATER, b"too much is held", Overloaded(_HELD))
+        self._socket.close(TRY_LATER, b"too much is held", Overloaded(_HELD))
 
     # One message after the other.
 
@@ -228,7 +225,7 @@ class Checkpoint:
         """A bug, behind a message that had been judged."""
         assert failure.value is not None
         self._complain("a message could not be passed on", failure.value)
-        self._socket.close(_INTERNAL, b"internal error", InternalError())
+        self._socket.close(INTERNAL, b"internal error", InternalError())
 
     def _pass(self, raw: bytes, message: Message) -> None:
         """Let a message go on, as it came if upstream can understand it so."""

@@ -25,7 +25,7 @@ from msgspec import structs
 from apiproxy.core.deflate import DeflateTerms
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Complain, Exchange
-from apiproxy.core.frames import text_frame
+from apiproxy.core.frames import POLICY, text_frame
 from apiproxy.core.messages import Message, MessageReader
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Ask
@@ -34,9 +34,6 @@ from apiproxy.providers.usage.asked import asks_nothing
 from apiproxy.wire.checkpoint import Checkpoint, Socket as AgentsWay
 from apiproxy.wire.metering import Metering
 from apiproxy.wire.passage import Passage, gap
-
-_POLICY = 1008
-"""Close code of a socket whose response was cut (RFC 6455, section 7.4.1)."""
 
 _MASKED, _RESERVED = 0x80, 0x70
 """Bits of the second and of the first byte of a frame (RFC 6455, section 5.2)."""
@@ -331,7 +328,7 @@ class Turns:
             self._overdue = True
 
     def _close(self, error: ProxyError, *, between: bool) -> None:
-        code, reason = _POLICY, error.code.encode("ascii")
+        code, reason = POLICY, error.code.encode("ascii")
         if self._wordless:
             code, reason = live_close(error)
         self._socket.close(code, reason, error, between=between)
