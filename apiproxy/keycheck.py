@@ -18,8 +18,8 @@ from apiproxy.wire.failures import translate_dial
 _NOT_ASKED = "only the providers' own hosts are asked, each for one listener"
 
 
-class Caller(Protocol):
-    """Makes control calls (``wire.control``)."""
+class Prober(Protocol):
+    """Sends providers their probes (``wire.prober``)."""
 
     def ask(self, provider: Provider, probe: Probe) -> Deferred[int]:
         """The status of the answer to a provider's probe."""
@@ -33,11 +33,11 @@ class KeyCheck:
         results: ``status`` and ``message`` by provider name.
     """
 
-    def __init__(self, log: LineLog, caller: Caller, tunnelled: bool) -> None:
+    def __init__(self, log: LineLog, prober: Prober, tunnelled: bool) -> None:
         self.complete = False
         self.results: dict[str, dict[str, str]] = {}
         self._log = log
-        self._caller = caller
+        self._prober = prober
         self._tunnelled = tunnelled
         self._story: Deferred[None] | None = None
         self._stopped = False
@@ -79,7 +79,7 @@ class KeyCheck:
             self._note(provider, "skipped", _NOT_ASKED)
             return
         try:
-            status = await self._caller.ask(provider, provider.probe)
+            status = await self._prober.ask(provider, provider.probe)
         except (CancelledError, ConnectingCancelledError):
             raise CancelledError from None
         except EgressDenied as error:

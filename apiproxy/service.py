@@ -37,10 +37,10 @@ from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.ends import Ends
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.telemetry.report import Report
-from apiproxy.wire.control import Control
 from apiproxy.wire.drain import Drain
 from apiproxy.wire.lapse import Lapse
 from apiproxy.wire.local import Endpoint
+from apiproxy.wire.prober import Prober
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.route import Route
 from apiproxy.wire.site import ProviderSite
@@ -145,7 +145,7 @@ class Proxy(Service):
     # Putting it together.
 
     def _ways(self, settings: Settings) -> Ways:
-        """One for all, so that routes and control calls trust and resume alike."""
+        """One for all, so that routes and probes trust and resume alike."""
         context = trust(*settings.ca_files)
         return Ways(self._reactor, context, settings.deadlines)
 
@@ -186,8 +186,8 @@ class Proxy(Service):
         self._books.redact(secrets)
 
     def _keycheck(self, settings: Settings, ways: Ways) -> KeyCheck:
-        control = Control(self._reactor, ways, settings.proxy_for)
-        return KeyCheck(self._log, control, settings.proxy is not None)
+        prober = Prober(self._reactor, ways, settings.proxy_for)
+        return KeyCheck(self._log, prober, settings.proxy is not None)
 
     def _shared(self) -> Shared:
         settings = self.settings

@@ -14,7 +14,7 @@ from apiproxy.telemetry.lines import LineLog
 
 
 class Answers:
-    """A caller whose answers are given beforehand, by provider name."""
+    """A prober whose answers are given beforehand, by provider name."""
 
     def __init__(self, answers: dict[str, Deferred[int]]) -> None:
         self.answers = answers
@@ -46,8 +46,8 @@ class KeyCheckTests(SynchronousTestCase):
         lines: list[bytes] = []
         log = LineLog(lines.append, level="info", now=lambda: 0.0)
         rejected: list[str] = []
-        caller = Answers(answers)
-        check = KeyCheck(log, caller, tunnelled=True)
+        prober = Answers(answers)
+        check = KeyCheck(log, prober, tunnelled=True)
         story = check.start(providers, lambda: rejected.append("rejected"))
         self.successResultOf(story)
         return check, rejected, lines

@@ -1,4 +1,4 @@
-"""Our own small calls to providers, by treq: whether a key is accepted, and the like.
+"""Our own small requests to providers, by treq: whether a key is accepted.
 
 They take the same way as the agents' requests, through the egress proxy and verified TLS,
 but not the same lines. treq is told not to follow redirects, because it would carry some
@@ -35,8 +35,8 @@ class _OneWay:
         return self._endpoint
 
 
-class Control:
-    """Makes control calls."""
+class Prober:
+    """Sends providers their probes."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Control:
         ways: Ways,
         proxy_for: Callable[[Provider], EgressProxy | None],
     ) -> None:
-        """A caller.
+        """Nothing is asked yet.
 
         Args:
             reactor: provides time.

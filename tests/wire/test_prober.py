@@ -14,8 +14,8 @@ from apiproxy.providers.base import (
     Provider as ProviderValue,
 )
 from apiproxy.providers.dialects import OpenAIDialect
-from apiproxy.wire.control import Control
 from apiproxy.wire.failures import translate_dial
+from apiproxy.wire.prober import Prober
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.tls import trust
 from apiproxy.wire.ways import Ways
@@ -34,8 +34,8 @@ class PatienceTests(SynchronousTestCase):
         reactor = MemoryReactorClock()
         reactor.installNameResolver(Names())
         ways = Ways(reactor, trust(), Deadlines(dial=100))
-        control = Control(cast(Reactor, reactor), ways, lambda provider: None)
-        calling = control.ask(a_provider(), Probe(b"GET", b"/v1/models"))
+        prober = Prober(cast(Reactor, reactor), ways, lambda provider: None)
+        calling = prober.ask(a_provider(), Probe(b"GET", b"/v1/models"))
         reactor.advance(14.9)
         self.assertNoResult(calling)
         reactor.advance(0.2)
@@ -47,7 +47,7 @@ class PatienceTests(SynchronousTestCase):
         self.assertEqual(reactor.getDelayedCalls(), [])
 
 
-class ControlTests(LoopbackCase):
+class ProberTests(LoopbackCase):
     """The real way: TLS on loopback."""
 
     async def opened(self) -> None:
@@ -56,7 +56,7 @@ class ControlTests(LoopbackCase):
         self.upstream = await self.started(Provider(self.reactor, identity.options()))
         reactor = cast(Reactor, self.reactor)
         ways = Ways(reactor, trust(str(authority().pem)), Deadlines())
-        self.control = Control(reactor, ways, lambda provider: None)
+        self.prober = Prober(reactor, ways, lambda provider: None)
 
     def provider(self, key: str | None = "sk-real") -> ProviderValue:
         source = StaticSource(None if key is None else Secret(key.encode()))
@@ -75,7 +75,7 @@ class ControlTests(LoopbackCase):
         await self.opened()
         self.upstream.on(b"/v1/messages", counted(b"{}", status=400))
         probe = Probe(b"POST", b"/v1/messages", b"{}", ((b"x-version", b"1"),))
-        status = await self.control.ask(self.provider(), probe)
+        status = await self.prober.ask(self.provider(), probe)
         self.assertEqual(status, 400)
         [request] = self.upstream.requests
         self.assertIn((b"Authorization", b"Bearer sk-real"), request.fields)
@@ -87,6 +87,6 @@ class ControlTests(LoopbackCase):
         target = b"https://localhost:%d/elsewhere" % self.upstream.port
         self.upstream.on(b"/v1/models", redirect(target))
         probe = Probe(b"GET", b"/v1/models")
-        status = await self.control.ask(self.provider(None), probe)
+        status = await self.prober.ask(self.provider(None), probe)
         self.assertEqual(status, 302)
         self.assertEqual([r.path for r in self.upstream.requests], [b"/v1/models"])
