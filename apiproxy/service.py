@@ -45,7 +45,7 @@ from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.route import Route
 from apiproxy.wire.site import ProviderSite
 from apiproxy.wire.stopping import Stopping
-from apiproxy.wire.tls import trust
+from apiproxy.wire.trust import trust
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.ways import Ways
 

@@ -37,7 +37,7 @@ from apiproxy.telemetry.sink import StdoutSink
 from apiproxy.telemetry.twisted_events import TwistedEvents
 from apiproxy.wire import atonce
 from apiproxy.wire.dispatch import dispatch_directly
-from apiproxy.wire.tls import is_usable
+from apiproxy.wire.trust import is_usable
 
 if TYPE_CHECKING:
     from apiproxy.workers.worker import Inherited

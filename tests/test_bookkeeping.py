@@ -19,7 +19,7 @@ from apiproxy.policy.rate import RateLimits
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.wire.reactor import Reactor
-from apiproxy.wire.tls import trust
+from apiproxy.wire.trust import trust
 from apiproxy.wire.ways import Ways
 from tests.kit.case import LoopbackCase
 from tests.squid.proxy import read_settings

@@ -31,7 +31,7 @@ class LeaveOutTests(SynchronousTestCase):
         self.assertFalse(leave_out(dict(sys.modules), {}))
 
     def test_a_process_that_serves(self) -> None:
-        """The service is imported without them, and can make its control calls."""
+        """The service is imported without them, and can send its probes."""
         code = (
             "import sys, apiproxy.tap, treq.client; from twisted.internet import reactor;"
             "print(sys.modules['OpenSSL'], sys.modules['h2'], 'cryptography' in sys.modules)"

@@ -14,7 +14,7 @@ from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.route import Route
-from apiproxy.wire.tls import trust
+from apiproxy.wire.trust import trust
 from apiproxy.wire.watch import Watch
 from apiproxy.wire.ways import Ways
 from tests.test_service import settings

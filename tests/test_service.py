@@ -17,7 +17,7 @@ from apiproxy.outside import Outside
 from apiproxy.service import Proxy, complain
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.wire.reactor import Reactor
-from apiproxy.wire.tls import trust
+from apiproxy.wire.trust import trust
 from tests.kit.memory import NOWHERE, MemoryTransport, answer, get
 from tests.kit.tls import authority
 from tests.wire.test_tls import Peer

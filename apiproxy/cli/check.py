@@ -13,7 +13,7 @@ from apiproxy.config import (
 )
 from apiproxy.core.errors import CredentialAwaited
 from apiproxy.providers.base import Provider
-from apiproxy.wire.tls import is_usable
+from apiproxy.wire.trust import is_usable
 
 _HEAD = ("PROVIDER", "ADDRESS", "UPSTREAM", "WAY OUT", "KEY")
 

@@ -1,4 +1,4 @@
-"""TLS to the provider: one trust store, verified to the last, sessions resumed.
+"""TLS to the provider: verified to the last, sessions resumed.
 
 Python's own ``ssl`` on memory BIOs carries the data, because it costs about a fifth less per
 request than pyOpenSSL under Twisted's TLS protocol, and because a failed handshake then says
@@ -13,7 +13,6 @@ the protocol above learns whether it said goodbye: ``ConnectionDone`` if it did,
 pass for one that was complete.
 """
 
-import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
@@ -45,37 +44,6 @@ _READ = 2 * _RECORD
 
 _ASK_SECONDS = 600.0
 """At most so often a host's session is asked for."""
-
-
-def trust(*ca_files: str) -> ssl.SSLContext:
-    """The context all upstream connections use: TLS 1.2 or newer, HTTP/1.1, verified.
-
-    Args:
-        ca_files: PEM files of further authorities, beside the system's.
-
-    Raises:
-        OSError, ssl.SSLError: a file cannot be read, or holds no certificate.
-    """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
-    system = ssl.get_default_verify_paths()
-    if system.cafile != system.openssl_cafile and os.path.isfile(system.openssl_cafile):
-        # SSL_CERT_FILE is set, and OpenSSL has read that instead of the system's.
-        context.load_verify_locations(system.openssl_cafile)
-    for path in ca_files:
-        context.load_verify_locations(path)
-    return context
-
-
-def is_usable(ca_file: str) -> bool:
-    """Whether a file can be read and holds certificates."""
-    try:
-        trust(ca_file)
-    except OSError:  # ssl.SSLError is one
-        return False
-    return True
 
 
 class TlsSessions:

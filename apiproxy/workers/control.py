@@ -25,7 +25,7 @@ from apiproxy.policy.rate import RateLimits
 from apiproxy.settings.shown import shown
 from apiproxy.telemetry.lines import LineLog
 from apiproxy.wire.reactor import Reactor
-from apiproxy.wire.tls import trust
+from apiproxy.wire.trust import trust
 from apiproxy.wire.ways import Ways
 from apiproxy.workers.messages import NewCap, Show, Stop
 from apiproxy.workers.office import Crew

@@ -17,7 +17,7 @@ from apiproxy.providers.dialects import OpenAIDialect
 from apiproxy.wire.failures import translate_dial
 from apiproxy.wire.prober import Prober
 from apiproxy.wire.reactor import Reactor
-from apiproxy.wire.tls import trust
+from apiproxy.wire.trust import trust
 from apiproxy.wire.ways import Ways
 from tests.kit.case import LoopbackCase
 from tests.kit.memory import a_provider

@@ -1,15 +1,11 @@
 """TLS to the provider, with real certificates and no sockets."""
 
 import contextlib
-import os
 import ssl
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import cast
-from unittest import mock
 
-import trustme
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import (
     ConnectionDone,
@@ -33,8 +29,9 @@ from zope.interface.verify import verifyObject
 from apiproxy.core.errors import ProxyError, UpstreamMalformed
 from apiproxy.core.limits import MiB
 from apiproxy.wire.failures import translate_dial
-from apiproxy.wire.tls import TlsEndpoint, TlsLine, TlsSessions, trust
+from apiproxy.wire.tls import TlsEndpoint, TlsLine, TlsSessions
 from apiproxy.wire.transport import transport_of
+from apiproxy.wire.trust import trust
 from tests.kit.memory import NOWHERE, MemoryTransport, Told
 from tests.kit.tls import Identity, authority
 
@@ -285,29 +282,6 @@ class VerificationTests(TlsCase):
         fault = translate_dial(error, tunnelled=False)
         self.assertEqual(fault.code, "upstream_tls_failed")
         self.assertTrue(peer.transport.aborted)
-
-    def test_the_systems_authorities_stay(self) -> None:
-        """Though OpenSSL reads SSL_CERT_FILE in their place."""
-        own, system = authority().pem, Path(self.mktemp())
-        system.write_bytes(trustme.CA().cert_pem.bytes())
-        with mock.patch.dict(os.environ, SSL_CERT_FILE=str(own)):
-            for there, count in ((str(system), 2), ("/nowhere.pem", 1)):
-                paths = ssl.get_default_verify_paths()._replace(openssl_cafile=there)
-                self.patch(ssl, "get_default_verify_paths", lambda paths=paths: paths)
-                self.assertEqual(trust().cert_store_stats()["x509_ca"], count)
-
-    def test_renegotiation_is_refused(self) -> None:
-        """A provider cannot begin a second handshake within the first."""
-        self.assertTrue(trust().options & ssl.OP_NO_RENEGOTIATION)
-
-    def test_trust_needs_certificates(self) -> None:
-        """A file without any, or no file, is an error at start."""
-        self.assertRaises(OSError, trust, "/nowhere.pem")
-        empty = Path(self.mktemp())
-        empty.write_text("nothing")
-        self.assertRaises(ssl.SSLError, trust, str(empty))
-        self.assertEqual(trust().verify_mode, ssl.CERT_REQUIRED)
-        self.assertTrue(trust().check_hostname)
 
 
 class HandshakeTests(TlsCase):

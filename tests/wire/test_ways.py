@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.core.egress import EgressProxy
 from apiproxy.core.errors import ProxyError
 from apiproxy.providers.base import Provider
-from apiproxy.wire.tls import trust
 from apiproxy.wire.transport import transport_of
+from apiproxy.wire.trust import trust
 from apiproxy.wire.ways import Ways
 from tests.kit.memory import DEADLINES, NOWHERE, MemoryTransport, a_provider
 from tests.kit.tls import authority
