@@ -7,7 +7,8 @@ from apiproxy.core.egress import EgressProxy
 from apiproxy.policy.overlay import Overlay
 from apiproxy.policy.tariff import Price
 from apiproxy.settings.options import OPTIONS, Option
-from apiproxy.settings.policy_options import PARTS, POLICY
+from apiproxy.settings.policy_options import POLICY
+from apiproxy.settings.rules import PARTS
 
 _MILLION = 1_000_000
 

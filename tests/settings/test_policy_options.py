@@ -6,7 +6,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apiproxy.config import ConfigurationError, Settings
 from apiproxy.policy.rules import (
-    CREDIT,
     Budgets,
     Models,
     Places,
@@ -27,11 +26,6 @@ def read(environ: Mapping[str, str], toml: bytes = b"") -> Settings:
 
 
 class NameTests(SynchronousTestCase):
-    def test_nothing_is_limited_unless_it_is_said(self) -> None:
-        """But for the hard cap on money."""
-        self.assertEqual(read({}).rules, Rules())
-        self.assertEqual(Rules().budgets, Budgets(hard_cap=10_000 * CREDIT))
-
     def test_names_of_the_older_sidecar(self) -> None:
         """They work beside ours, and ours go first."""
         values = {
@@ -162,18 +156,6 @@ class MistakeTests(SynchronousTestCase):
         self.assertIsNone(settings.rules.budgets.runs)
         self.assertEqual(settings.rules.rates.rpm, 600)
         self.assertEqual(len(settings.warnings), 2)
-
-    def test_what_has_no_effect_is_said(self) -> None:
-        """So that nobody relies on it."""
-        bad = '{"openai":{"models":{"m":{"cost":{"input":-1,"output":1}}}}}'
-        for environ, word in (
-            ({"AWF_RATE_LIMIT_RPM": "5"}, "APIPROXY_RATE_LIMIT_ENABLED"),
-            ({"AWF_MAX_AI_CREDITS": "20000"}, "APIPROXY_HARD_CAP_AI_CREDITS"),
-            ({"AWF_AGENT_TIMEOUT_MINUTES": "5"}, "APIPROXY_ENABLE_TOKEN_STEERING"),
-            ({"AWF_API_PROXY_PROVIDERS": bad}, "openai/m"),
-        ):
-            [warning] = read(environ).warnings
-            self.assertIn(word, warning)
 
 
 class TableTests(SynchronousTestCase):
