@@ -9,7 +9,7 @@ from attrs import evolve, field, frozen
 
 from apiproxy.core.egress import EgressProxy, NoProxy
 from apiproxy.core.ids import fresh_ids
-from apiproxy.core.limits import Deadlines, Limits
+from apiproxy.core.limits import Deadlines, Limits, MiB
 from apiproxy.core.values import Secret
 from apiproxy.ledger.open import InFolder, InRedis, Nowhere, Place
 from apiproxy.policy.overlay import NO_PRICES, Overlay, read_overlay
@@ -114,13 +114,13 @@ class Settings:
     websockets: bool = True
     workers: int = 1
     usage_log_dir: str | None = None
-    usage_log_bytes: int = 64 * 1024 * 1024
+    usage_log_bytes: int = 64 * MiB
     usage_log_files: int = 4
     state_dir: str | None = None
     metering: bool = True
     ledger: Place | None = None
     ledger_away: str = "closed"
-    max_held: int = 256 * 1024 * 1024
+    max_held: int = 256 * MiB
     run_id: str = "default"
     control_socket: str | None = None
     deadlines: Deadlines = field(factory=Deadlines)

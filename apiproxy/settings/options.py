@@ -16,7 +16,7 @@ from apiproxy.settings.kinds import (
     seconds,
     size,
 )
-from apiproxy.settings.metering import METERING
+from apiproxy.settings.metering_options import METERING
 from apiproxy.settings.option import Option
 from apiproxy.settings.policy_options import POLICY
 

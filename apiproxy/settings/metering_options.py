@@ -1,5 +1,6 @@
 """The table of settings of the usage log, the control socket and what is kept on disk."""
 
+from apiproxy.core.limits import MiB
 from apiproxy.core.values import Secret
 from apiproxy.ledger.open import place
 from apiproxy.settings.kinds import (
@@ -13,8 +14,6 @@ from apiproxy.settings.kinds import (
     size,
 )
 from apiproxy.settings.option import Option
-
-MiB = 1024 * 1024
 
 LEDGER = Kind(lambda text: place(Secret(text.encode())), lambda value: "")
 """Where a ledger is; its password stays where it is."""
