@@ -19,22 +19,16 @@ from apiproxy.settings.access import Access
 from apiproxy.settings.listeners import read_providers
 from apiproxy.settings.options import OPTIONS
 from apiproxy.settings.origin import Origin, read_once
-from apiproxy.settings.reference import reference
 from apiproxy.settings.rules import rules_of
 from apiproxy.settings.sources import Sources
 
 __all__ = [
     "ConfigurationError",
-    "Deadlines",
-    "EgressProxy",
-    "Limits",
-    "NoProxy",
     "Origin",
     "Settings",
     "check_authorities",
     "collect",
     "read_settings",
-    "reference",
     "remake",
 ]
 

@@ -5,14 +5,9 @@ from collections.abc import Mapping
 from attrs import evolve, exceptions
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy.config import (
-    ConfigurationError,
-    Deadlines,
-    EgressProxy,
-    Limits,
-    Settings,
-    reference,
-)
+from apiproxy.config import ConfigurationError, Settings
+from apiproxy.core.egress import EgressProxy
+from apiproxy.core.limits import Deadlines, Limits
 from apiproxy.core.values import Secret
 from apiproxy.providers.base import Provider
 
@@ -229,10 +224,6 @@ class SettingsTests(SynchronousTestCase):
         settings = read({})
         with self.assertRaises(exceptions.FrozenInstanceError):
             settings.grace = 1.0  # type: ignore[misc]
-
-    def test_reference_is_at_hand(self) -> None:
-        """The documentation is written from the tables."""
-        self.assertIn("APIPROXY_BIND", reference())
 
 
 class ReloadTests(SynchronousTestCase):
