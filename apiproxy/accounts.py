@@ -1,15 +1,10 @@
 """What responses have cost, written down once: in the ledger, and for whoever counts and logs.
 
 What was claimed is settled at once, for somebody may be waiting for what that gives back. What
-nobody had to claim is noted, and added up a few dozen at a time, as log lines are.
-
-A disk may be full for a while. Then what is to be written down is owed, in order, and tried
-again every second, so that no cost is forgotten as long as this process lives. Only so much
-can be owed; then the oldest is given up, with a word in the log. (A ledger on another host,
-which answers later, keeps what it is owed itself.)
+nobody had to claim is noted, and added up a few dozen at a time, as log lines are. What cannot
+be written down for now is owed (``ledger.debts``).
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -22,11 +17,11 @@ from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Complain, Exchange
 from apiproxy.core.metered import Cost, Metered
 from apiproxy.core.usage import Demand, Record
+from apiproxy.ledger.debts import Debts
 from apiproxy.policy.admission import Admission, Settled
 from apiproxy.policy.ledger import (
     Claim,
     Entry,
-    Later,
     Ledger,
     LedgerUnavailable,
     Shortage,
@@ -36,14 +31,7 @@ from apiproxy.providers.usage.kept import Kept
 from apiproxy.telemetry.batch import Batch
 from apiproxy.wire.passage import Passage
 
-_MOST_OWED = 10_000
-_AGAIN_SECONDS = 1.0
 _SUM_SECONDS = 1.0
-
-_LOST = "a cost could not be written down"
-
-Write = Callable[[], Later[object]]
-"""Writes something down."""
 
 
 class _Sum(Struct, gc=False):
@@ -105,9 +93,7 @@ class Accounts:
         self._complain = complain
         self._told: Batch[Metered] = Batch(clock, tell)
         self._noted: Batch[tuple[Passage, Record | Kept]] = Batch(clock, self._note)
-        self._owed: deque[Write] = deque()
-        self._retry: IDelayedCall | None = None
-        self._closed = False
+        self._debts = Debts(clock, complain)
         self._sums: dict[tuple[str, str, str], _Sum] = {}
         self._missed: list[Entry] = []
         self._summing: IDelayedCall | None = None
@@ -132,7 +118,7 @@ class Accounts:
 
     def drop(self, claim: Claim) -> None:
         """Give a claim back that came too late for whoever made it."""
-        self._write(lambda: self.ledger.release(claim.id))
+        self._debts.write(lambda: self.ledger.release(claim.id))
 
     def refused(self, exchange: Exchange, error: ProxyError) -> None:
         """A rule, a limit or a budget has refused what an agent asked."""
@@ -157,9 +143,9 @@ class Accounts:
         self._told.add(self._metered(passage, told, settled))
 
     def _settle(self, id: str, settled: Settled) -> None:
-        self._write(lambda: self.ledger.settle(id, settled.entries))
+        self._debts.write(lambda: self.ledger.settle(id, settled.entries))
         for account, measure in settled.clears:
-            self._write(partial(self.ledger.clear, account, measure))
+            self._debts.write(partial(self.ledger.clear, account, measure))
 
     def give_back(self, passage: Passage, status: int) -> None:
         """There was no response.
@@ -174,7 +160,7 @@ class Accounts:
         provider = passage.exchange.provider
         denied = self._admission.failed(provider, status, run=self.run)
         if denied:
-            self._write(lambda: self.ledger.add(denied))
+            self._debts.write(lambda: self.ledger.add(denied))
 
     def grow(self, passage: Passage, record: Record) -> None:
         """A response has become longer; cut it if it has crossed a cap.
@@ -238,7 +224,7 @@ class Accounts:
             if settled.missed:
                 self._missed.extend(settled.missed)
             for account, measure in settled.clears:
-                self._write(partial(self.ledger.clear, account, measure))
+                self._debts.write(partial(self.ledger.clear, account, measure))
             self._tell(self._metered(passage, record, settled))
         except Exception as error:  # or all that were noted with it were lost
             self._complain("a response could not be counted", error)
@@ -257,7 +243,7 @@ class Accounts:
             together[at] = together.get(at, 0) + entry.amount
         if together:
             added = [Entry(*at, amount) for at, amount in together.items()]
-            self._write(lambda: self.ledger.add(added))
+            self._debts.write(lambda: self.ledger.add(added))
 
     def catch_up(self) -> None:
         """Price and tell what was noted: exchanges have it from now on (``metered``)."""
@@ -312,63 +298,15 @@ class Accounts:
             exchange.metered = metered
         return metered
 
-    # A disk that may be full.
-
-    def _write(self, write: Write) -> None:
-        """Write something down, now or as soon as it can be."""
-        self._owed.append(write)
-        if len(self._owed) > _MOST_OWED:
-            self._owed.popleft()
-            self._complain(_LOST, LedgerUnavailable())
-        if self._retry is None:
-            self._pay()
-
-    def _pay(self) -> None:
-        """Write down what is owed, in order."""
-        while self._owed:
-            try:
-                written = self._owed[0]()
-            except LedgerUnavailable:
-                self._later()
-                return
-            except Exception as error:
-                self._complain(_LOST, error)
-                written = None
-            self._owed.popleft()
-            if isinstance(written, Deferred):
-                _ = written.addErrback(self._unwritten)
-
-    def _unwritten(self, failure: Failure) -> None:
-        """A ledger on another host is away; it remembers itself what it is owed."""
-        if not failure.check(LedgerUnavailable):
-            assert failure.value is not None
-            self._complain(_LOST, failure.value)
-
-    def _later(self) -> None:
-        if self._retry is None and not self._closed:
-            self._retry = self._clock.callLater(_AGAIN_SECONDS, self._again)
-
-    def _again(self) -> None:
-        self._retry = None
-        self._pay()
-
     @property
     def owed(self) -> int:
         """What could not be written down yet."""
-        return len(self._owed)
+        return len(self._debts)
 
     def close(self) -> None:
         """Write down what can be, and try no more."""
-        self._closed = True
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
         self.flush()
-        self._pay()
-        if self._owed:
-            self._complain(
-                f"{len(self._owed)} costs were not written down", LedgerUnavailable()
-            )
+        self._debts.close()
 
     def __repr__(self) -> str:
         return f"<Accounts of {self.run}, {self.owed} owed>"

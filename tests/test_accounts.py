@@ -5,7 +5,6 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from apiproxy import accounts
 from apiproxy.core.errors import ProxyError, TokensExceeded
 from apiproxy.core.usage import Demand, Record, Usage
 from apiproxy.policy.rules import Budgets, Rules
@@ -134,16 +133,6 @@ class AwayTests(AccountsCase):
         desk.ledger.away = False
         self.clock.advance(1)
         self.assertEqual((self.tokens(desk), desk.accounts.owed), ((60, 0), 0))
-
-    def test_only_so_much_is_owed(self) -> None:
-        """Then the oldest is given up, with a complaint."""
-        self.patch(accounts, "_MOST_OWED", 2)
-        desk = self.desk()
-        desk.ledger.away = True
-        for _ in range(3):
-            desk.accounts.give_back(self.passage(desk), 0)
-        self.assertEqual(desk.accounts.owed, 2)
-        self.assertEqual(desk.complaints, ["a cost could not be written down"])
 
     def test_what_nobody_foresaw(self) -> None:
         """Is complained of, and what comes after it is written."""
