@@ -19,6 +19,7 @@ from apiproxy.core.metered import Cost, Metered
 from apiproxy.core.usage import Demand, Record
 from apiproxy.ledger.debts import Debts
 from apiproxy.policy.admission import Admission, Settled
+from apiproxy.policy.growth import beyond, grown, with_own
 from apiproxy.policy.ledger import (
     Claim,
     Entry,
@@ -173,9 +174,9 @@ class Accounts:
         so_far = self._admission.so_far(
             claim, record, passage.demand, passage.exchange.provider
         )
-        more = _beyond(claim, so_far)
+        more = beyond(claim, so_far)
         if more:
-            passage.claim = _grown(claim, so_far)
+            passage.claim = grown(claim, so_far)
         try:
             shortage = (
                 self.ledger.extend(claim.id, more)
@@ -194,7 +195,7 @@ class Accounts:
 
     def _cut(self, passage: Passage, shortage: object, so_far: Iterable[Entry]) -> None:
         if isinstance(shortage, Shortage) and passage.cut is not None:
-            told = _with_own(shortage, so_far)
+            told = with_own(shortage, so_far)
             passage.cut(self._admission.refusal(told))
 
     # What nobody had to claim.
@@ -310,42 +311,6 @@ class Accounts:
 
     def __repr__(self) -> str:
         return f"<Accounts of {self.run}, {self.owed} owed>"
-
-
-def _beyond(claim: Claim, so_far: Iterable[Entry]) -> list[Entry]:
-    """What a response has used more than was set aside for it."""
-    aside = {(each.account, each.measure): each.amount for each in claim.entries}
-    return [
-        structs.replace(each, amount=more)
-        for each in so_far
-        if (more := each.amount - aside.get((each.account, each.measure), 0)) > 0
-    ]
-
-
-def _with_own(shortage: Shortage, so_far: Iterable[Entry]) -> Shortage:
-    """The shortage with what the response itself has used as spent, where that is it.
-
-    As long as only what others have set aside is in the way, trying again may help.
-    """
-    standing, cap = shortage.standing, shortage.entry.cap or 0
-    for each in so_far:
-        if (each.account, each.measure) == (standing.account, standing.measure):
-            spent = standing.spent + each.amount
-            if not shortage.final and spent >= cap:
-                return Shortage(shortage.entry, structs.replace(standing, spent=spent))
-    return shortage
-
-
-def _grown(claim: Claim, so_far: Iterable[Entry]) -> Claim:
-    """The claim with at least what the response has used."""
-    used = {(each.account, each.measure): each.amount for each in so_far}
-    grown = (
-        structs.replace(
-            each, amount=max(each.amount, used.get((each.account, each.measure), 0))
-        )
-        for each in claim.entries
-    )
-    return structs.replace(claim, entries=tuple(grown))
 
 
 def _forgive(failure: Failure) -> None:
