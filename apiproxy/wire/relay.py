@@ -319,6 +319,7 @@ class Relay:
         self._drop_body()
         fields = [*answer.fields, (b"x-request-id", self.exchange.id.encode("ascii"))]
         if length in (CHUNKED, UNTIL_CLOSE):
+            self._ends_itself = True
             if self._request.head.minor == 1:
                 self._answer_chunked = True
                 fields.append((b"Transfer-Encoding", b"chunked"))
@@ -327,7 +328,6 @@ class Relay:
             self._ask = structs.replace(self._ask, fields=[])
             self._request.forget_lines()
         self.exchange.answer(answer)
-        self._ends_itself = length in (CHUNKED, UNTIL_CLOSE)
         self._answer_head = self._request.make_head(
             answer.status, answer.reason, fields
         )
@@ -479,36 +479,38 @@ class Relay:
         self._request.answer(self._error_status(error), fields, body)
 
     def look(self, now: float) -> None:
-        """Act on deadlines (see ``wire.watch``); a dial keeps its own."""
-        exchange, full, deadlines = (
-            self.exchange,
-            self._channel.full,
-            self._route.deadlines,
-        )
+        """Act on deadlines (see ``wire.watch``)."""
         if self._body is not None and self._is_old():
             self._drop_body()
+        error = self._overdue(now)
+        if error is not None:
+            self._finish(error)
+
+    def _overdue(self, now: float) -> ProxyError | None:
+        """Why it has taken too long; None if it has not. A dial keeps its own deadline."""
+        exchange, deadlines = self.exchange, self._route.deadlines
+        full = self._channel.full
         body_ended = self._channel.body_left == 0
         moved = (exchange.bytes_up, exchange.bytes_down, exchange.phase, body_ended)
         idle = self._stall.seconds((*moved, full, self._upstream_full), now)
         if full:
-            if idle > deadlines.write_stall:
-                self._finish(AgentTooSlow("The agent stopped reading its answer."))
-        elif exchange.phase is ANSWERING:
-            if idle > deadlines.silence:
-                self._finish(UpstreamSilent())
-        elif self._line is None:
-            pass
-        elif body_ended:
-            if idle > deadlines.first_byte:
-                self._finish(UpstreamSilent())
-        elif self._upstream_full:
-            if idle > deadlines.write_stall:
-                self._finish(UpstreamSilent("The provider stopped reading."))
-        elif idle > deadlines.body:
-            self._finish(AgentTooSlow())
+            return AgentTooSlow(_UNREAD) if idle > deadlines.write_stall else None
+        if exchange.phase is ANSWERING:
+            return UpstreamSilent() if idle > deadlines.silence else None
+        if self._line is None:
+            return None
+        if body_ended:
+            return UpstreamSilent() if idle > deadlines.first_byte else None
+        if self._upstream_full:
+            return UpstreamSilent(_UNHEARD) if idle > deadlines.write_stall else None
+        return AgentTooSlow() if idle > deadlines.body else None
 
     def __repr__(self) -> str:
         return f"<Relay {self.exchange!r} over {self._line!r}>"
+
+
+_UNREAD = "The agent stopped reading its answer."
+_UNHEARD = "The provider stopped reading."
 
 
 def _without_length(fields: Fields) -> Fields:
