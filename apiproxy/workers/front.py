@@ -22,7 +22,7 @@ from apiproxy.telemetry.report import Report
 from apiproxy.wire.reactor import WorkersReactor
 from apiproxy.workers import messages
 from apiproxy.workers.doors import Doors
-from apiproxy.workers.handover import Turns
+from apiproxy.workers.handover import Choice
 from apiproxy.workers.keys import Keys
 from apiproxy.workers.line import Duties
 from apiproxy.workers.office import Crew, Office
@@ -78,7 +78,7 @@ class Front(Service):
         self._outside = outside
         self._herald = Herald(log)
         self._listening = Listening(reactor, self._herald.listening)
-        self._turns = Turns()
+        self._choice = Choice()
         self._doors = Doors(self._listening, self._give, self._full, reactor)
         self._roll = Roll(reactor, self._answering, self._blank, self._stuck)
         self._keys = Keys(self._ready, self._key_refused)
@@ -113,7 +113,7 @@ class Front(Service):
         ready = self._ready()
         awake = [place for place in ready if place.number not in self._roll.silent]
         # One that has not answered for a while may be stuck; others come first.
-        return self._turns.give(awake or ready, connection, label)
+        return self._choice.give(awake or ready, connection, label)
 
     def _full(self) -> bool:
         agents = sum(place.load for place in self.places) + len(self._doors.held)

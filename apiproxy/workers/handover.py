@@ -86,7 +86,7 @@ class Candidate(Protocol):
         """Hand a connection over; False if it cannot take it now."""
 
 
-class Turns:
+class Choice:
     """Chooses who gets the next connection: who has the fewest, and of equals each in turn."""
 
     def __init__(self) -> None:

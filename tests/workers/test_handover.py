@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from apiproxy.wire.reactor import WorkersReactor
-from apiproxy.workers.handover import Inlet, Outlet, Turns, label
+from apiproxy.workers.handover import Choice, Inlet, Outlet, label
 
 
 @define
@@ -30,12 +30,12 @@ class Worker:
         return True
 
 
-class TurnsTests(SynchronousTestCase):
+class ChoiceTests(SynchronousTestCase):
     def given(self, workers: list[Worker], count: int) -> list[int]:
         """The loads after so many connections, -1 in front if one was not taken."""
-        turns = Turns()
+        choice = Choice()
         one = cast(socket.socket, None)
-        taken = count == sum(turns.give(workers, one, b"") for _ in range(count))
+        taken = count == sum(choice.give(workers, one, b"") for _ in range(count))
         return ([] if taken else [-1]) + [worker.load for worker in workers]
 
     def test_each_in_turn(self) -> None:
@@ -50,10 +50,10 @@ class TurnsTests(SynchronousTestCase):
 
     def test_turns_go_on_where_connections_are_short(self) -> None:
         """One after the other, not always the first, though all have none each time."""
-        turns, workers = Turns(), [Worker("a"), Worker("b")]
+        choice, workers = Choice(), [Worker("a"), Worker("b")]
         order = []
         for _ in range(4):
-            turns.give(workers, cast(socket.socket, None), b"")
+            choice.give(workers, cast(socket.socket, None), b"")
             order += [worker.name for worker in workers if worker.load]
             for worker in workers:
                 worker.load = 0
