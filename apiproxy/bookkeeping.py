@@ -28,7 +28,7 @@ from apiproxy.core.ids import fresh_ids
 from apiproxy.core.values import Secret
 from apiproxy.ledger.caps import Caps
 from apiproxy.ledger.memory import MemoryLedger
-from apiproxy.ledger.open import Nowhere, Place, Threads, open_ledger
+from apiproxy.ledger.open import LedgerPlace, Nowhere, Threads, open_ledger
 from apiproxy.ledger.rules import Store
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.edits import Editor
@@ -64,7 +64,7 @@ class Common:
     figures: Figures | None = None
     worker: int = 0
     workers: int = 1
-    ledger: Place = field(factory=Nowhere)
+    ledger: LedgerPlace = field(factory=Nowhere)
 
 
 ALONE = Common()

@@ -11,7 +11,7 @@ from apiproxy.core.egress import EgressProxy, NoProxy
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.limits import Deadlines, Limits, MiB
 from apiproxy.core.values import Secret
-from apiproxy.ledger.open import InFolder, InRedis, Nowhere, Place
+from apiproxy.ledger.open import InFolder, InRedis, LedgerPlace, Nowhere
 from apiproxy.policy.overlay import NO_PRICES, Overlay, read_overlay
 from apiproxy.policy.rules import Rules
 from apiproxy.providers.base import Provider
@@ -112,7 +112,7 @@ class Settings:
     usage_log_files: int = 4
     state_dir: str | None = None
     metering: bool = True
-    ledger: Place | None = None
+    ledger: LedgerPlace | None = None
     ledger_away: str = "closed"
     max_held: int = 256 * MiB
     run_id: str = "default"
@@ -182,7 +182,7 @@ class Settings:
         )
 
     @property
-    def ledger_place(self) -> Place:
+    def ledger_place(self) -> LedgerPlace:
         """Where budgets are counted; ``Nowhere`` is in memory."""
         if self.ledger is not None:
             return self.ledger

@@ -69,13 +69,14 @@ class InRedis:
     access: RedisAccess
 
 
-Place: TypeAlias = Nowhere | InFolder | InRedis
+LedgerPlace: TypeAlias = Nowhere | InFolder | InRedis
+"""Where a ledger is."""
 
 Connect: TypeAlias = Callable[[str, int, bool], IStreamClientEndpoint]
 """The endpoint for a host and a port, over TLS or not."""
 
 
-def place(where: Secret, *, timeout: float = 1.0) -> Place:
+def read_place(where: Secret, *, timeout: float = 1.0) -> LedgerPlace:
     """Read where the ledger is.
 
     Args:
@@ -123,7 +124,7 @@ def _make(folder: Path) -> None:
 
 
 def open_ledger(
-    where: Place,
+    where: LedgerPlace,
     reactor: Threads,
     *,
     now: Callable[[], float],
@@ -134,7 +135,7 @@ def open_ledger(
     """Open the ledger. In the process that uses it, after any fork.
 
     Args:
-        where: as ``place`` has read it.
+        where: as ``read_place`` has read it.
         reactor: counts the seconds; its threads sync files.
         now: gives epoch seconds, in which the ends of caps are told.
         new_id: makes ids that are not used twice, of letters, digits and ``-``; the first is

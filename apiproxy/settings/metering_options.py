@@ -2,7 +2,7 @@
 
 from apiproxy.core.limits import MiB
 from apiproxy.core.values import Secret
-from apiproxy.ledger.open import place
+from apiproxy.ledger.open import read_place
 from apiproxy.settings.kinds import (
     DIRECTORY,
     NAME,
@@ -15,7 +15,7 @@ from apiproxy.settings.kinds import (
 )
 from apiproxy.settings.option import Option
 
-LEDGER = Kind(lambda text: place(Secret(text.encode())), lambda value: "")
+LEDGER = Kind(lambda text: read_place(Secret(text.encode())), lambda value: "")
 """Where a ledger is; its password stays where it is."""
 
 METERING = (

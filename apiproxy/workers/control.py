@@ -18,7 +18,7 @@ from apiproxy.admin.control.socket import ANSWER_SECONDS, ControlSocket
 from apiproxy.admin.control.sources import Sources
 from apiproxy.core.ids import fresh_ids
 from apiproxy.core.stopping import LiveExchange, StopOrder
-from apiproxy.ledger.open import Nowhere, Place, Threads, open_ledger
+from apiproxy.ledger.open import LedgerPlace, Nowhere, Threads, open_ledger
 from apiproxy.ledger.rules import Store
 from apiproxy.policy.ledger import NOT_METERED, Later, LedgerUnavailable, Standing
 from apiproxy.policy.rate import RateLimits
@@ -43,7 +43,7 @@ class FrontControl:
         self,
         path: str,
         crew: Crew,
-        ledger: Place,
+        ledger: LedgerPlace,
         questions: Questions,
         reactor: Reactor,
         log: LineLog,
@@ -59,7 +59,7 @@ class FrontControl:
             log: told of every change.
         """
         self._crew = crew
-        self._place = ledger
+        self._ledger = ledger
         self._questions = questions
         self._reactor = reactor
         self._providers = [provider.name for provider in crew.settings().providers]
@@ -76,9 +76,9 @@ class FrontControl:
         """
         settings = self._crew.settings()
         ways = Ways(self._reactor, trust(*settings.ca_files), settings.deadlines)
-        if settings.metering and not isinstance(self._place, Nowhere):
+        if settings.metering and not isinstance(self._ledger, Nowhere):
             self._store = open_ledger(
-                self._place,
+                self._ledger,
                 cast(Threads, self._reactor),
                 now=time,
                 new_id=fresh_ids(os.urandom),

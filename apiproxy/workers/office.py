@@ -8,7 +8,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from apiproxy.config import ConfigurationError, LedgerUnusable, Settings
-from apiproxy.ledger.open import InFolder, Nowhere, Place
+from apiproxy.ledger.open import InFolder, LedgerPlace, Nowhere
 from apiproxy.listening import PortTaken
 from apiproxy.policy.ledger import LedgerUnavailable
 from apiproxy.telemetry.lines import LineLog
@@ -86,7 +86,7 @@ class Office:
             except OSError as error:
                 problem = f"there is no place for the workers' ledger: {error}"
                 raise ConfigurationError([problem]) from error
-        place = self._place(settings)
+        place = self._ledger_place(settings)
         self._ledger = str(place.folder) if isinstance(place, InFolder) else ""
         if settings.control_socket is not None:
             try:
@@ -95,7 +95,7 @@ class Office:
                 self._folder.remove()
                 raise
 
-    def _place(self, settings: Settings) -> Place:
+    def _ledger_place(self, settings: Settings) -> LedgerPlace:
         path = self._folder.path
         return InFolder(Path(path)) if path else settings.ledger_place
 
@@ -106,7 +106,7 @@ class Office:
         control = FrontControl(
             path,
             self._crew,
-            self._place(settings),
+            self._ledger_place(settings),
             self._questions,
             self._reactor,
             self._log,

@@ -13,10 +13,10 @@ from apiproxy.ledger.memory import MemoryLedger
 from apiproxy.ledger.open import (
     InFolder,
     InRedis,
+    LedgerPlace,
     Nowhere,
-    Place,
     open_ledger,
-    place,
+    read_place,
 )
 from apiproxy.ledger.redis import RedisAccess, RedisLedger
 from apiproxy.ledger.rules import Store
@@ -26,9 +26,9 @@ from tests.kit.redis import Redis, redis_missing
 from tests.ledger.suite import LedgerSuite, now, tokens
 
 
-def read(where: str) -> Place:
+def read(where: str) -> LedgerPlace:
     """What it says."""
-    return place(Secret(where.encode()))
+    return read_place(Secret(where.encode()))
 
 
 class PlaceTests(SynchronousTestCase):
@@ -76,7 +76,7 @@ class PlaceTests(SynchronousTestCase):
 
 
 class OpenTests(LedgerSuite):
-    def open(self, where: Place, path: str = "") -> Store:
+    def open(self, where: LedgerPlace, path: str = "") -> Store:
         """Open it, until the end of the test."""
         ledger = open_ledger(
             where,

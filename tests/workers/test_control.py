@@ -12,7 +12,7 @@ from apiproxy.config import Settings
 from apiproxy.core.exchange import Exchange
 from apiproxy.core.stopping import LiveExchange, StopOrder
 from apiproxy.ledger.memory import MemoryLedger
-from apiproxy.ledger.open import InFolder, Place
+from apiproxy.ledger.open import InFolder, LedgerPlace
 from apiproxy.policy.ledger import LedgerUnavailable, Standing
 from apiproxy.policy.rate import RateLimits
 from apiproxy.telemetry.lines import LineLog
@@ -68,7 +68,7 @@ class FrontControlTests(SynchronousTestCase):
     def drain(self) -> None:
         self.drained += 1
 
-    def made(self, chosen: Settings, place: Place) -> FrontControl:
+    def made(self, chosen: Settings, place: LedgerPlace) -> FrontControl:
         size = RateLimits.size(len(chosen.providers), 2)
         self.shares = Shares.make(2, size)
         self.addCleanup(self.shares.close)
