@@ -36,7 +36,7 @@ from apiproxy.secretary import Secretary
 from apiproxy.telemetry.counters import Counters
 from apiproxy.telemetry.ends import Ends
 from apiproxy.telemetry.lines import LineLog
-from apiproxy.telemetry.report import Report
+from apiproxy.telemetry.report import Report, UpstreamLines
 from apiproxy.wire.drain import Drain
 from apiproxy.wire.lapse import Lapse
 from apiproxy.wire.local import Endpoint
@@ -234,7 +234,7 @@ class Proxy(Service):
         answers = local_answers(provider, shared, manages=provider is manager)
         return {target: answer.render for target, answer in answers.items()}
 
-    def _upstream_lines(self) -> Iterable[tuple[str, str, int]]:
+    def _upstream_lines(self) -> Iterable[UpstreamLines]:
         for name, site in self.sites.items():
             yield name, "idle", site.route.pool.idle
             yield name, "busy", site.route.pool.busy

@@ -12,12 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from apiproxy.core.exchange import ANSWERING, ASKED, CLOSED, Exchange, Phase
 from apiproxy.core.metered import Metered, Transport
-from apiproxy.telemetry.report import Report
+from apiproxy.telemetry.report import Report, UpstreamLines
 from apiproxy.telemetry.tally import Tally
 from apiproxy.telemetry.usage_tally import count
-
-UpstreamLines = Callable[[], Iterable[tuple[str, str, int]]]
-"""Gives provider, state and number of the lines to upstream, for each state."""
 
 
 class Counters:
@@ -36,7 +33,7 @@ class Counters:
         *,
         now: Callable[[], float],
         version: str,
-        upstream_lines: UpstreamLines = tuple,
+        upstream_lines: Callable[[], Iterable[UpstreamLines]] = tuple,
         log_lines_dropped: Callable[[], int] = int,
         usage_lines_dropped: Callable[[], int] = int,
     ) -> None:
@@ -45,7 +42,7 @@ class Counters:
         Args:
             now: seconds of a clock that does not jump; uptime begins now.
             version: of apiproxy.
-            upstream_lines: the lines to upstream there are.
+            upstream_lines: gives the lines to upstream there are, for each state.
             log_lines_dropped: number of log lines lost so far.
             usage_lines_dropped: number of lines of the usage log lost so far.
         """

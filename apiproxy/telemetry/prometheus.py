@@ -288,10 +288,5 @@ def _gauge(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> M
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    buckets: list[tuple[str, float]] = []
-    below = 0
-    for bound, number in zip(histogram.bounds, histogram.bins, strict=False):
-        below += number
-        buckets.append((str(float(bound)), below))
-    buckets.append(("+Inf", histogram.count))
-    return buckets
+    bounded = [(str(float(bound)), below) for bound, below in histogram.cumulative()]
+    return [*bounded, ("+Inf", histogram.count)]

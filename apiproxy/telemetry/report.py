@@ -15,8 +15,8 @@ from apiproxy.telemetry.usage_tally import KINDS, UsageTally
 
 _JSON_LIMIT = 30.0  # seconds; the reference's JSON has no bucket above
 
-UpstreamLines = list[tuple[str, str, int]]
-"""Provider, state and number of the lines to upstream, for each state."""
+UpstreamLines = tuple[str, str, int]
+"""Provider and state of lines to upstream, and how many there are."""
 
 
 class Report(Struct, kw_only=True):
@@ -38,7 +38,7 @@ class Report(Struct, kw_only=True):
     version: str
     uptime: float
     tallies: dict[str, Tally] = {}
-    upstream_lines: UpstreamLines = []
+    upstream_lines: list[UpstreamLines] = []
     log_lines_dropped: int = 0
     usage_lines_dropped: int = 0
     keys: dict[str, object] = {}
@@ -159,12 +159,11 @@ def _json_usage(provider: str, usage: UsageTally) -> Iterator[tuple[str, float]]
 
 
 def _json_histogram(histogram: Histogram) -> dict[str, object]:
-    buckets: dict[str, int] = {}
-    below = 0
-    for bound, number in zip(histogram.bounds, histogram.bins, strict=False):
-        below += number
-        if bound <= _JSON_LIMIT:
-            buckets[f"{bound * 1000:g}"] = below
+    buckets = {
+        f"{bound * 1000:g}": below
+        for bound, below in histogram.cumulative()
+        if bound <= _JSON_LIMIT
+    }
     buckets["+Inf"] = histogram.count
     figures: dict[str, object] = {
         name: round(histogram.quantile(share, _JSON_LIMIT) * 1000)

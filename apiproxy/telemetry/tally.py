@@ -1,6 +1,8 @@
 """The figures of one provider: plain integers that are cheap to count and to add up."""
 
 from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
 
 from msgspec import Struct, field
 
@@ -44,6 +46,10 @@ class Histogram(Struct):
         """Count one value."""
         self.bins[bisect_left(self.bounds, value)] += 1
         self.sum += value
+
+    def cumulative(self) -> Iterator[tuple[float, int]]:
+        """Each bound, and the number of values up to it."""
+        return zip(self.bounds, accumulate(self.bins), strict=False)
 
     def include(self, other: "Histogram") -> None:
         """Add the values of another, which has the same bounds."""

@@ -262,6 +262,7 @@ class HistogramTests(SynchronousTestCase):
         for value in (0, 1, 1.5, 2, 3):
             histogram.add(value)
         self.assertEqual((histogram.bins, histogram.count), ([2, 2, 1], 5))
+        self.assertEqual(list(histogram.cumulative()), [(1, 2), (2, 4)])
 
     def test_quantile_of_nothing(self) -> None:
         """Without values there is nothing to exceed."""
