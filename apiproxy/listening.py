@@ -9,6 +9,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ServerFactory
 
+from apiproxy.core.egress import bracketed
 from apiproxy.providers.base import Provider
 from apiproxy.settings.listeners import listen_variables
 from apiproxy.wire.reactor import Reactor
@@ -93,4 +94,4 @@ def shown_address(address: object) -> str:
     host, port = getattr(address, "host", None), getattr(address, "port", None)
     if host is None:
         return os.fsdecode(getattr(address, "name", b""))
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{bracketed(host)}:{port}"

@@ -230,8 +230,8 @@ class Proxy(Service):
     def _endpoints(
         self, provider: Provider, shared: Shared
     ) -> Mapping[bytes, Endpoint]:
-        manager = management(self.settings.providers)
-        answers = local_answers(provider, shared, manages=provider is manager)
+        manages = provider is management(self.settings.providers)
+        answers = local_answers(provider, shared, manages=manages)
         return {target: answer.render for target, answer in answers.items()}
 
     def _upstream_lines(self) -> Iterable[UpstreamLines]:

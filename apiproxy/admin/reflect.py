@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from attrs import frozen
 
 from apiproxy.admin.answer import Later, LocalAnswer, after, json_answer
+from apiproxy.core.egress import bracketed
 from apiproxy.providers.base import Provider
 
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  # not bound here  # nosec B104
@@ -70,8 +71,7 @@ class Reflect:
         if not provider.port:  # none, or whichever was free
             return None
         host = "localhost" if self.host in _WILDCARDS else self.host
-        host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{provider.port}"
+        return f"http://{bracketed(host)}:{provider.port}"
 
 
 def _models_path(provider: Provider) -> str | None:

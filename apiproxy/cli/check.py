@@ -11,6 +11,7 @@ from apiproxy.config import (
     check_authorities,
     read_settings,
 )
+from apiproxy.core.egress import bracketed
 from apiproxy.core.errors import CredentialAwaited
 from apiproxy.providers.base import Provider
 from apiproxy.wire.trust import is_usable
@@ -48,7 +49,7 @@ def _addresses(settings: Settings, provider: Provider) -> Iterator[str]:
     if provider.port is not None:
         port = provider.port or "any free port"
         for host in settings.bind:
-            yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            yield f"{bracketed(host)}:{port}"
     if provider.socket is not None:
         yield provider.socket
 

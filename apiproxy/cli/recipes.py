@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from attrs import field, frozen
 
+from apiproxy.core.egress import bracketed
 from apiproxy.providers.table import BUILT_IN
 
 PLACEHOLDER = "placeholder-apiproxy-has-the-key"
@@ -207,7 +208,6 @@ def local_urls(environ: Mapping[str, str], host: str) -> Urls:
 
     def url(name: str) -> str:
         port = environ.get(f"APIPROXY_{name.upper()}_PORT", "")
-        shown = f"[{host}]" if ":" in host else host
-        return f"http://{shown}:{port if port.isdigit() else ports[name]}"
+        return f"http://{bracketed(host)}:{port if port.isdigit() else ports[name]}"
 
     return url
