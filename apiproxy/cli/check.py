@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import click
 
+from apiproxy.cli.table import show_table
 from apiproxy.config import (
     ConfigurationError,
     Settings,
@@ -32,7 +33,7 @@ def command(config: str | None) -> None:
         for problem in error.problems:
             click.echo(f"apiproxy: {problem}", err=True)
         raise SystemExit(1) from None
-    click.echo(table([_HEAD, *rows(settings)]))
+    show_table(_HEAD, rows(settings))
     for warning in settings.warnings:
         click.echo(f"warning: {warning}")
 
@@ -70,14 +71,3 @@ def _key(provider: Provider) -> str:
     if isinstance(missing, CredentialAwaited):
         return "from a program"
     return f"none; set {' or '.join(provider.settings)}"
-
-
-def table(lines: list[tuple[str, ...]]) -> str:
-    """Text in columns."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    )

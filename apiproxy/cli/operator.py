@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
+from apiproxy.cli.table import show_table
+
 _SECONDS = 10.0
 _LONGEST = 16 * 1024 * 1024
 
@@ -72,15 +74,6 @@ def fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
-def show_table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    """Print rows under one another, in columns."""
-    lines = [head, *(tuple(map(_cell, row)) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
-
-
 def show_json(value: object) -> None:
     """Print JSON."""
     click.echo(json.dumps(value, indent=2))
@@ -100,13 +93,3 @@ def _moment(until: float | None) -> str | None:
     if until is None:
         return None
     return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(until))
-
-
-def _cell(value: object) -> str:
-    if value is None or value == "":
-        return "-"
-    text = str(value)
-    if isinstance(value, float):
-        text = f"{value:.6f}".rstrip("0").rstrip(".")
-    # What agents have chosen, such as a path, is not to move the cursor.
-    return "".join(each if each.isprintable() else "?" for each in text)

@@ -2,14 +2,8 @@
 
 import click
 
-from apiproxy.cli.operator import (
-    AS_JSON,
-    SOCKET,
-    ask,
-    show_budget,
-    show_json,
-    show_table,
-)
+from apiproxy.cli.operator import AS_JSON, SOCKET, ask, show_budget, show_json
+from apiproxy.cli.table import show_table
 
 _HEAD = ("EXCHANGE", "PROVIDER", "CALLER", "MODEL", "KIND", "AGE", "UP", "DOWN")
 _NAMES = (

@@ -2,10 +2,6 @@
 
 import os
 
-import click
-from click.testing import CliRunner
-
-from apiproxy.cli.operator import show_table
 from tests.cli.operators import OperatorCase
 
 
@@ -35,14 +31,3 @@ class OperatorTests(OperatorCase):
         """The service's own words are shown."""
         self.service.refusal = "This socket is not yours."
         self.assertEqual(self.failure("state"), "apiproxy: This socket is not yours.\n")
-
-    def test_cells(self) -> None:
-        """Amounts keep their digits, and what is not known is a dash."""
-        show = CliRunner().invoke(echo)
-        self.assertEqual(show.output.split(), ["A", "B", "1234567.25", "-", "2", "12"])
-
-
-@click.command()
-def echo() -> None:
-    """Print a table."""
-    show_table(("A", "B"), [(1234567.25, None), (2.0, 12)])
