@@ -107,13 +107,6 @@ class Metered(Struct, frozen=True, kw_only=True):
         return self.record.model or self.asked or self.provider
 
     @property
-    def metering(self) -> str:
-        """``metered``, ``estimated`` or ``unmetered``."""
-        if self.record.usage is None:
-            return "unmetered"
-        return "estimated" if self.record.estimated else "metered"
-
-    @property
     def gap(self) -> str:
         """Why it was not metered, a word; empty if it was."""
         return self.record.gap or ("no_usage" if self.record.usage is None else "")

@@ -88,11 +88,6 @@ class Settled(Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
 
     @property
-    def effective_tokens(self) -> float:
-        """That it weighs."""
-        return self.tokens / 1000
-
-    @property
     def nanodollars(self) -> int | None:
         """Billionths of a dollar; None if the price is not known."""
         return None if self.bill is None else self.bill.total

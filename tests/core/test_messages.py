@@ -22,11 +22,10 @@ def read(
     *pieces: bytes,
     deflate: DeflateTerms | None = None,
     markers: tuple[bytes, ...] = (),
-    unwanted: tuple[bytes, ...] = (),
     limit: int = LIMIT,
 ) -> tuple[list[Message], int, int]:
     """The messages of a socket, their ends in the whole of it, and the counts."""
-    reader = MessageReader(deflate, limit, markers, unwanted)
+    reader = MessageReader(deflate, limit, markers)
     told, total = [], 0
     for piece in pieces:
         for message in reader.feed(piece):
@@ -136,24 +135,6 @@ class MarkerTests(SynchronousTestCase):
             told, count, passed = read(*pieces, markers=(b"none", b"usage"))
             self.assertEqual(said(told), [b"usage"] * 3)
             self.assertEqual((count, passed), (7, skipped))
-
-    def test_message_may_be_known_by_its_beginning(self) -> None:
-        """A message that begins like an unwanted one is passed over, marker or not."""
-        deflate, unwanted = Deflater(), (b'{"type":"delta"',)
-        delta, done = b'{"type":"delta","usage":1}', b'{"usage":1,"type":"delta"}'
-        for messages in [
-            [frame(TEXT, text) for text in (delta, done, delta)],
-            [frame(TEXT, text, mask=MASK) for text in (delta, done, delta)],
-            [frame(TEXT, deflate(text), rsv=RSV1) for text in (delta, done, delta)],
-        ]:
-            data = b"".join(messages)
-            for pieces in [[data], messages, each(data)]:
-                for markers in [(), (b"usage",)]:
-                    told, count, skipped = read(
-                        *pieces, deflate=TERMS, markers=markers, unwanted=unwanted
-                    )
-                    self.assertEqual((said(told), count), ([done], 3))
-                    self.assertEqual(skipped, len(messages[0]) + len(messages[2]))
 
     def test_marker_in_the_head_of_a_frame_does_not_count(self) -> None:
         """It is the text that is looked at."""

@@ -17,22 +17,16 @@ class MeteredTests(SynchronousTestCase):
         self.assertEqual(response(Record(), "auto").model, "auto")
         self.assertEqual(response(Record()).model, "openai")
 
-    def test_how_it_was_metered(self) -> None:
-        """By what the provider told, by our estimate, or not at all, and then why."""
+    def test_why_it_was_not_metered(self) -> None:
+        """What is known of the gap; of an answer without usage, that."""
         used = Usage(input=3)
-        for record, metering, gap in (
-            (Record(usage=used), "metered", ""),
-            (
-                Record(usage=used, estimated=True, gap="agent_gone"),
-                "estimated",
-                "agent_gone",
-            ),
-            (Record(usage=used, gap="agent_gone"), "metered", "agent_gone"),
-            (Record(gap="content_encoding"), "unmetered", "content_encoding"),
-            (Record(), "unmetered", "no_usage"),
+        for record, gap in (
+            (Record(usage=used), ""),
+            (Record(usage=used, gap="agent_gone"), "agent_gone"),
+            (Record(gap="content_encoding"), "content_encoding"),
+            (Record(), "no_usage"),
         ):
-            metered = response(record)
-            self.assertEqual((metered.metering, metered.gap), (metering, gap))
+            self.assertEqual(response(record).gap, gap)
 
     def test_usage_is_always_there(self) -> None:
         """Nothing was used, as far as anybody knows."""

@@ -154,8 +154,8 @@ class SettleTests(AdmissionCase):
             self.assertEqual(amounts(settled.entries, account), expected)
         assert settled.terms.quote is not None and settled.bill is not None
         self.assertEqual(
-            (settled.effective_tokens, settled.nanodollars, settled.terms.multiplier),
-            (1040.0, 3_000_000, 1_000_000),
+            (settled.tokens, settled.nanodollars, settled.terms.multiplier),
+            (1_040_000, 3_000_000, 1_000_000),
         )
         self.assertEqual(
             (settled.terms.quote.source, settled.tier), ("genai-prices", "default")

@@ -56,7 +56,6 @@ class BudgetOrder(Struct, frozen=True):
     Attributes:
         account: whose, in the ledger's words.
         measure: of what, in the ledger's words.
-        name: of the measure, in the operator's words.
         add: to the cap that is in force, in the measure's unit; None to set it instead.
         cap: to set; None, if nothing is to be added either, to take an operator's cap away.
         until: epoch seconds at which it ends; None for never.
@@ -64,7 +63,6 @@ class BudgetOrder(Struct, frozen=True):
 
     account: str
     measure: str
-    name: str
     add: int | None = None
     cap: int | None = None
     until: float | None = None
@@ -111,7 +109,6 @@ def read_budget(body: bytes, *, run: str, now: float) -> BudgetOrder:
     return BudgetOrder(
         account=_account(said.account, run),
         measure=measure,
-        name=said.measure,
         add=None if said.add is None else _amount(said.add, per),
         cap=_amount(said.set, per) if isinstance(said.set, int | float) else None,
         until=_until(said, now),

@@ -35,7 +35,7 @@ class BudgetTests(SynchronousTestCase):
         ):
             self.assertEqual(
                 budget(measure=name, set=value),
-                BudgetOrder("run:r1", measure, name, cap=cap),
+                BudgetOrder("run:r1", measure, cap=cap),
             )
 
     def test_add_set_and_unset(self) -> None:
