@@ -26,11 +26,14 @@ INTERNAL = 1011
 TRY_LATER = 1013
 """Close codes that we send (RFC 6455, section 7.4.1; the last one is in IANA's registry)."""
 
-_FIN = 0x80
-_MASKED = 0x80
-_OPCODE = 0x0F
-_FIN_OPCODE = _FIN | _OPCODE
-_WHOLE = frozenset((_FIN | TEXT, _FIN | BINARY))
+FIN, RESERVED, RSV1, OPCODE = 0x80, 0x70, 0x40, 0x0F
+"""Bits of the first byte of a frame (RFC 6455, section 5.2)."""
+
+MASKED = 0x80
+"""A bit of the second byte."""
+
+_FIN_OPCODE = FIN | OPCODE
+_WHOLE = frozenset((FIN | TEXT, FIN | BINARY))
 
 _LENGTH_2, _LENGTH_8 = 126, 127
 """Lengths that stand for: the length follows, in so many bytes."""
@@ -44,7 +47,7 @@ _REPEATED = int.from_bytes(b"\1\0\0\0" * (HEAD // 4), "little")
 INCOMPLETE = (-1, 0)
 """The head of a frame is not all there."""
 
-_MAX_CONTROL = 125
+MAX_CONTROL = 125
 """Bytes of payload a control frame may have (RFC 6455, section 5.5)."""
 
 
@@ -83,8 +86,8 @@ def control_frame(opcode: int, payload: bytes, mask: bytes = b"") -> bytes:
         payload: at most 125 bytes.
         mask: 4 random bytes toward a server, none toward a client.
     """
-    assert len(payload) <= _MAX_CONTROL
-    head = bytes((_FIN | opcode, (_MASKED if mask else 0) | len(payload)))
+    assert len(payload) <= MAX_CONTROL
+    head = bytes((FIN | opcode, (MASKED if mask else 0) | len(payload)))
     return head + mask + (unmask(payload, mask) if mask else payload)
 
 
@@ -102,7 +105,7 @@ def text_frame(payload: bytes, mask: bytes = b"", opcode: int = TEXT) -> bytes:
         opcode: ``BINARY`` for a payload that is not text.
     """
     size = len(payload)
-    flag = _MASKED if mask else 0
+    flag = MASKED if mask else 0
     if size <= 125:
         length = bytes((flag | size,))
     elif size < 1 << 16:
@@ -110,7 +113,7 @@ def text_frame(payload: bytes, mask: bytes = b"", opcode: int = TEXT) -> bytes:
     else:
         length = bytes((flag | _LENGTH_8,)) + size.to_bytes(8)
     body = mask + unmask(payload, mask) if mask else payload
-    return bytes((_FIN | opcode,)) + length + body
+    return bytes((FIN | opcode,)) + length + body
 
 
 def payload_of(data: bytes, at: int, end: int) -> tuple[int, int]:
@@ -126,7 +129,7 @@ def payload_of(data: bytes, at: int, end: int) -> tuple[int, int]:
     second = data[at + 1]
     length = second & 0x7F
     head = at + (2 if length <= 125 else 4 if length == _LENGTH_2 else 10)
-    begin = head + 4 if second & _MASKED else head
+    begin = head + 4 if second & MASKED else head
     if begin > end:
         return INCOMPLETE
     return begin, length if length <= 125 else int.from_bytes(data[at + 2 : head])
@@ -152,7 +155,7 @@ def one_message(data: bytes, limit: int) -> int:
     if length > 125:
         begin = 4 if length == _LENGTH_2 else 10
         length = int.from_bytes(data[2:begin])
-    if second & _MASKED:
+    if second & MASKED:
         begin += 4
     return begin if begin + length == size and length <= limit else 0
 
@@ -286,11 +289,11 @@ class FrameScanner:
         if payload < 0:
             return -1
         first = data[at]
-        opcode = first & _OPCODE
-        if opcode == PONG and length <= _MAX_CONTROL and payload + length > end:
+        opcode = first & OPCODE
+        if opcode == PONG and length <= MAX_CONTROL and payload + length > end:
             return -1
-        self._opcode, self._fin, self._left = opcode, bool(first & _FIN), length
-        self._mask = data[payload - 4 : payload] if data[at + 1] & _MASKED else b""
+        self._opcode, self._fin, self._left = opcode, bool(first & FIN), length
+        self._mask = data[payload - 4 : payload] if data[at + 1] & MASKED else b""
         self.frames += 1
         self._measure(length)
         return payload
@@ -299,7 +302,7 @@ class FrameScanner:
         """Count what the message has so far; control frames count for themselves."""
         size = length
         if self._opcode >= CLOSE:
-            keep = self._opcode == CLOSE and length <= _MAX_CONTROL
+            keep = self._opcode == CLOSE and length <= MAX_CONTROL
             self._control = bytearray() if keep else None
         else:
             if self._opcode == CONTINUATION and self._fragmented:
@@ -311,7 +314,7 @@ class FrameScanner:
             raise MessageTooLarge
 
     def _is_ours(self, data: bytes, at: int) -> bool:
-        if self.awaited is None or self._left > _MAX_CONTROL:
+        if self.awaited is None or self._left > MAX_CONTROL:
             return False
         payload = data[at : at + self._left]
         return self.awaited == (unmask(payload, self._mask) if self._mask else payload)

@@ -14,12 +14,20 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from apiproxy.core.deflate import MESSAGE_TOO_LARGE, DeflateTerms, MessageInflater
-from apiproxy.core.frames import CLOSE, CONTINUATION, one_message, payload_of, unmask
+from apiproxy.core.frames import (
+    CLOSE,
+    CONTINUATION,
+    FIN,
+    MASKED,
+    OPCODE,
+    RESERVED,
+    RSV1,
+    one_message,
+    payload_of,
+    unmask,
+)
 
 UNKNOWN_EXTENSION = "unknown_extension"
-
-_FIN, _RESERVED, _RSV1, _OPCODE = 0x80, 0x70, 0x40, 0x0F
-_MASKED = 0x80
 
 
 class Message(Struct, frozen=True, gc=False):
@@ -119,7 +127,7 @@ class MessageReader:
         """
         if self._between:
             begin = one_message(data, self._limit)
-            if begin and not data[0] & _RESERVED and not data[1] & _MASKED:
+            if begin and not data[0] & RESERVED and not data[1] & MASKED:
                 size = len(data)
                 if self._is_passed_over(data, begin, size):
                     self.messages += 1
@@ -176,14 +184,14 @@ class MessageReader:
     ) -> None:
         """A frame begins; ``first`` is the offset of ``data`` in the socket."""
         byte = data[at]
-        self._control = byte & _OPCODE >= CLOSE
+        self._control = byte & OPCODE >= CLOSE
         self._frame_begin = first + at
         self._left = length
-        self._mask = data[payload - 4 : payload] if data[at + 1] & _MASKED else b""
+        self._mask = data[payload - 4 : payload] if data[at + 1] & MASKED else b""
         if self._control:
             return
-        self._fin = bool(byte & _FIN)
-        if not self._open or byte & _OPCODE != CONTINUATION:
+        self._fin = bool(byte & FIN)
+        if not self._open or byte & OPCODE != CONTINUATION:
             self._begin_message(byte)
         self._size += payload - at + length
 
@@ -193,11 +201,11 @@ class MessageReader:
             self._inflater.abandon()
         self._open = True
         self._begin = self._frame_begin
-        self._opcode = byte & _OPCODE
+        self._opcode = byte & OPCODE
         self._size = 0
         self._body.clear()
-        reserved = byte & _RESERVED
-        self._compressed = reserved == _RSV1 and self._inflater is not None
+        reserved = byte & RESERVED
+        self._compressed = reserved == RSV1 and self._inflater is not None
         self._gap = UNKNOWN_EXTENSION if reserved and not self._compressed else ""
         if self._compressed and self._inflater:
             self._inflater.begin()

@@ -5,11 +5,7 @@ somebody has judged it. RFC 6455, section 5.5, lets them stand between the fragm
 message, so nothing is lost if they go before all of it.
 """
 
-from apiproxy.core.frames import CLOSE, payload_of
-
-_OPCODE = 0x0F
-_MAX_CONTROL = 125
-"""Bytes of payload a control frame may have (RFC 6455, section 5.5)."""
+from apiproxy.core.frames import CLOSE, MAX_CONTROL, OPCODE, payload_of
 
 
 class ControlSieve:
@@ -44,8 +40,8 @@ class ControlSieve:
             if payload < 0:
                 break
             after = payload + length
-            opcode = data[at] & _OPCODE
-            if opcode < CLOSE or length > _MAX_CONTROL:
+            opcode = data[at] & OPCODE
+            if opcode < CLOSE or length > MAX_CONTROL:
                 self._left = max(after - end, 0)
                 at = min(after, end)
                 continue

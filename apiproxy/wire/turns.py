@@ -25,7 +25,7 @@ from msgspec import structs
 from apiproxy.core.deflate import DeflateTerms
 from apiproxy.core.errors import ProxyError
 from apiproxy.core.exchange import Complain, Exchange
-from apiproxy.core.frames import POLICY, text_frame
+from apiproxy.core.frames import MASKED, POLICY, RESERVED, text_frame
 from apiproxy.core.messages import Message, MessageReader
 from apiproxy.core.usage import Demand, Record
 from apiproxy.core.values import Ask
@@ -34,9 +34,6 @@ from apiproxy.providers.usage.asked import asks_nothing
 from apiproxy.wire.checkpoint import Checkpoint, Socket as AgentsWay
 from apiproxy.wire.metering import Metering
 from apiproxy.wire.passage import Passage, gap
-
-_MASKED, _RESERVED = 0x80, 0x70
-"""Bits of the second and of the first byte of a frame (RFC 6455, section 5.2)."""
 
 _MOST_OPEN = 128
 """Requests that were let through and have no response yet; more than a reader remembers.
@@ -135,8 +132,8 @@ class Turns:
         if (
             whole
             and self._between
-            and data[1] & _MASKED
-            and not data[0] & _RESERVED
+            and data[1] & MASKED
+            and not data[0] & RESERVED
             and asks_nothing(data, whole)
         ):
             return
@@ -195,7 +192,7 @@ class Turns:
             self._say_between(data)
             return
         self._socket.to_agent(data)
-        if whole and self._told_between and not data[0] & _RESERVED:
+        if whole and self._told_between and not data[0] & RESERVED:
             for sign in self._reader.signs:
                 if data.find(sign) >= 0:
                     break
