@@ -338,16 +338,14 @@ class CreditsExceeded(PolicyRefusal):
 class MultiplierExceeded(PolicyRefusal):
     """The model counts more than a model may."""
 
-    status, code = 400, "model_multiplier_cap_exceeded"
-    kind = "model_multiplier_cap_exceeded"
+    code = kind = "model_multiplier_cap_exceeded"
     default = "This model's multiplier is too high; see APIPROXY_MAX_MODEL_MULTIPLIER."
 
 
 class MultiplierUnknown(PolicyRefusal):
     """The provider chooses the model, so nobody knows how much it counts."""
 
-    status, code = 400, "model_multiplier_cap_unverifiable"
-    kind = "model_multiplier_cap_unverifiable"
+    code = kind = "model_multiplier_cap_unverifiable"
     default = (
         "The model is chosen by the provider, so its multiplier cannot be verified;"
         " name a model, or see APIPROXY_MAX_MODEL_MULTIPLIER."
@@ -357,8 +355,7 @@ class MultiplierUnknown(PolicyRefusal):
 class ModelRetired(PolicyRefusal):
     """The provider has taken the model away."""
 
-    status, code = 400, "retired_model"
-    kind = "retired_model"
+    code = kind = "retired_model"
     default = "This model is retired; name another one."
 
 
@@ -375,8 +372,7 @@ class ModelRefused(PolicyRefusal):
 class PriceUnknown(PolicyRefusal):
     """There is a budget of money, and nobody knows what this model costs."""
 
-    status, code = 400, "unknown_model_ai_credits"
-    kind = "unknown_model_ai_credits"
+    code = kind = "unknown_model_ai_credits"
     default = (
         "The price of this model is not known; put it into APIPROXY_PRICES_FILE,"
         " or see APIPROXY_UNKNOWN_MODELS."
@@ -386,7 +382,7 @@ class PriceUnknown(PolicyRefusal):
 class BodyUnreadable(PolicyRefusal):
     """A rule about models is set, and the model cannot be read from the request."""
 
-    status, code = 400, "body_unreadable"
+    code = "body_unreadable"
     default = (
         "The model cannot be read from this request, and there is a rule about models."
     )
@@ -395,7 +391,7 @@ class BodyUnreadable(PolicyRefusal):
 class Unmetered(PolicyRefusal):
     """It might make a model work, and there is a budget that could not count it."""
 
-    status, code = 400, "unmetered_endpoint"
+    code = "unmetered_endpoint"
     default = (
         "What this would cost cannot be counted, and there is a budget or a rule about"
         " models; APIPROXY_UNMETERED=allow opens all such endpoints."
