@@ -7,7 +7,7 @@ credential but the right one gets 401.
 
 import hmac
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import msgspec
 from attrs import frozen
@@ -21,7 +21,6 @@ from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.interfaces import IListeningPort, IOpenSSLContextFactory
-from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import deferLater
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.http import Request as HTTPRequest
@@ -31,6 +30,7 @@ from zope.interface import implementer
 
 from apiproxy.core.values import Secret
 from apiproxy.demo.patience import until
+from apiproxy.listening import AnyFactory
 from apiproxy.wire.reactor import Reactor
 
 MODEL = "demo-1"
@@ -50,8 +50,6 @@ AGAIN = (
 _TOKEN_SECONDS = 0.08
 
 Event = dict[str, Any]  # Any: JSON
-
-_AnyFactory: TypeAlias = "ServerFactory[Any]"
 
 
 @frozen
@@ -138,7 +136,7 @@ class DemoProvider:
     def start(self) -> None:
         """Listen."""
         self._listening = self.reactor.listenTCP(
-            self.port, cast(_AnyFactory, self._factory), interface="127.0.0.1"
+            self.port, cast(AnyFactory, self._factory), interface="127.0.0.1"
         )
         self.port = cast(IPv4Address, self._listening.getHost()).port
 

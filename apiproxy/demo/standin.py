@@ -3,22 +3,21 @@
 It opens tunnels to one authority and to no other; there is nothing else it can do.
 """
 
-from typing import Any, TypeAlias, cast
+from typing import cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IListeningPort, IPushProducer
-from twisted.internet.protocol import Factory, Protocol, ServerFactory, connectionDone
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from apiproxy.demo.patience import until
+from apiproxy.listening import AnyFactory
 from apiproxy.wire.reactor import Reactor
 from apiproxy.wire.transport import transport_of
 
 _MAX_HEAD = 8192
-
-_AnyFactory: TypeAlias = "ServerFactory[Any]"
 
 
 class StandIn:
@@ -59,7 +58,7 @@ class StandIn:
         factory.noisy = False
         factory.buildProtocol = lambda addr: _AgentEnd(self)  # type: ignore[method-assign]
         self._listening = self._reactor.listenTCP(
-            0, cast(_AnyFactory, factory), interface="127.0.0.1"
+            0, cast(AnyFactory, factory), interface="127.0.0.1"
         )
         port = cast(IPv4Address, self._listening.getHost()).port
         self.url = f"http://127.0.0.1:{port}"
