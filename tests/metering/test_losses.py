@@ -1,4 +1,4 @@
-"""The ten ways in which usage gets lost: it is metered right, or it is said what is missing.
+"""The ways in which usage gets lost: it is metered right, or it is said what is missing.
 
 "Right" is the same in all of them: the record has what the provider told. Where it could not
 tell, the record is an estimate with a reason, and the reason is a metric.
@@ -83,7 +83,7 @@ class LossTests(LossCase):
         self.first = agent
         return gate
 
-    async def test_1_the_agent_leaves(self) -> None:
+    async def test_the_agent_leaves(self) -> None:
         """What it has got by then is estimated."""
         await self.stage_metering()
         await self.begun()
@@ -91,7 +91,7 @@ class LossTests(LossCase):
         line = await self.estimated("agent_gone")
         self.assertEqual(line["state"], "cut")
 
-    async def test_1_the_agent_leaves_before_the_answer(self) -> None:
+    async def test_the_agent_leaves_before_the_answer(self) -> None:
         """The provider works on; the prompt has been read at least."""
         await self.stage_metering()
         self.provider.on(CHAT, held(Gate(), counted(b"")))
@@ -101,7 +101,7 @@ class LossTests(LossCase):
         agent.end("reset")
         await self.estimated("agent_gone")
 
-    async def test_1_the_agent_leaves_a_socket(self) -> None:
+    async def test_the_agent_leaves_a_socket(self) -> None:
         """With a response under way."""
         for orderly in (True, False):
             with about(orderly):
@@ -125,7 +125,7 @@ class LossTests(LossCase):
                     socket.abort()
                 await self.estimated("agent_gone")
 
-    async def test_2_compressed_answers(self) -> None:
+    async def test_compressed_answers(self) -> None:
         """All four encodings, as documents and as streams."""
         document = json.dumps(
             {
@@ -151,7 +151,7 @@ class LossTests(LossCase):
                     self.assertEqual(answered.status, 200)
                     await self.metered()
 
-    async def test_2_an_encoding_nobody_knows(self) -> None:
+    async def test_an_encoding_nobody_knows(self) -> None:
         """Is an estimate."""
         await self.stage_metering()
         answer = counted(b"?" * 1000, 200, [JSON, (b"Content-Encoding", b"lzw")])
@@ -159,7 +159,7 @@ class LossTests(LossCase):
         await self.post(STREAM_CHAT)
         await self.estimated("content_encoding", "unknown_encoding")
 
-    async def test_3_the_provider_breaks_off(self) -> None:
+    async def test_the_provider_breaks_off(self) -> None:
         """In the middle of a stream."""
         for how in ("reset", "fin"):
             with about(how):
@@ -180,7 +180,7 @@ class LossTests(LossCase):
                 line = await self.estimated("upstream_reset", "upstream_malformed")
                 self.assertEqual(line["state"], "cut")
 
-    async def test_4_we_shut_down(self) -> None:
+    async def test_we_shut_down(self) -> None:
         """In the middle of a stream; it is in the log when the process has ended."""
         await self.stage_metering()
         await self.begun()
@@ -191,7 +191,7 @@ class LossTests(LossCase):
         tally = self.proxy.proxy.counters.tally("openai").usage
         self.assertEqual(tally.gaps, {"shutdown": 1})
 
-    async def test_6_an_answer_over_five_megabytes(self) -> None:
+    async def test_an_answer_over_five_megabytes(self) -> None:
         """As a document and as a stream."""
         large = "w" * (6 * 1024 * 1024)
         document = json.dumps(
@@ -212,7 +212,7 @@ class LossTests(LossCase):
             await self.post(STREAM_CHAT)
             await self.metered()
 
-    async def test_7_a_stream_without_include_usage(self) -> None:
+    async def test_a_stream_without_include_usage(self) -> None:
         """Where nothing may be changed it is an estimate, and says why."""
         await self.stage_metering(APIPROXY_INCLUDE_USAGE="off")
         self.provider.on(CHAT, streamed(chat_stream(WORDS, usage=False)))
@@ -221,7 +221,7 @@ class LossTests(LossCase):
         await self.post(asked)
         await self.estimated("no_usage")
 
-    async def test_8_fragmented_frames(self) -> None:
+    async def test_fragmented_frames(self) -> None:
         """Messages of a WebSocket in many frames, with a ping between."""
         await self.stage_metering()
 
@@ -242,7 +242,7 @@ class LossTests(LossCase):
         await self.metered()
         socket.end()
 
-    async def test_9_events_of_many_data_lines(self) -> None:
+    async def test_events_of_many_data_lines(self) -> None:
         """And with every kind of line end."""
         for end in (b"\n", b"\r\n", b"\r"):
             with about(end):
@@ -255,7 +255,7 @@ class LossTests(LossCase):
                 await self.post(STREAM_CHAT)
                 await self.metered()
 
-    async def test_10_a_stream_that_is_an_array(self) -> None:
+    async def test_a_stream_that_is_an_array(self) -> None:
         """Gemini without ``alt=sse``."""
         await self.stage_metering()
         text = json.dumps(gemini_parts(WORDS), indent=1).encode()

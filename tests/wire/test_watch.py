@@ -57,6 +57,7 @@ class WatchTests(SynchronousTestCase):
     def test_it_can_be_stopped_before_it_starts(self) -> None:
         """Nothing happens."""
         self.watch.stop()
+        self.assertEqual(self.clock.calls, [])
 
     def test_one_that_breaks_does_not_keep_the_others_from_looking(self) -> None:
         """Its bug is reported; everybody's deadlines hold."""
