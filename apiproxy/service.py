@@ -72,6 +72,7 @@ class Proxy(Service):
         settings: as they are now.
         sites: the listeners, by provider name.
         counters: the figures.
+        keycheck: whether providers take their keys.
         census: what is under way.
         stopping: ends what an operator wants to end.
         listening: what is listened on.
@@ -205,13 +206,10 @@ class Proxy(Service):
                 host=settings.bind[0],
                 websocket=settings.websockets,
                 limits=settings.limits.shown(),
-                spending=self._spending,
+                spending=self._books.shown,
             ),
             metrics=Metrics(self.whole, self._seconds),
         )
-
-    def _spending(self) -> Later[Mapping[str, object]]:
-        return self._books.shown()
 
     def report(self) -> Report:
         """The figures of this process."""
