@@ -11,8 +11,8 @@ from apiproxy.core.chunked import chunk
 from tests.cost.counting import Calls
 from tests.cost.loop import Counting
 from tests.cost.scene import ENDS_SECONDS, NEVER, Scene, uncounted
+from tests.kit.frames import accept_key
 from tests.kit.memory import answer, head, post
-from tests.kit.sockets import accept
 
 _WARM = 8
 _TIMES = 15
@@ -118,7 +118,7 @@ def _socket(scene: Scene) -> None:
     asked = scene.hear(b"\r\n\r\n")
     key = _KEY.search(asked)
     assert key is not None, asked
-    lines = (*_UPGRADED, f"Sec-WebSocket-Accept: {accept(key[1])}")
+    lines = (*_UPGRADED, f"Sec-WebSocket-Accept: {accept_key(key[1]).decode()}")
     scene.down(head("101 Switching Protocols", *lines))
 
 

@@ -7,7 +7,6 @@ that come from PyPI into ``.grid``.
 import hashlib
 import json
 import shutil
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.grid.cases import CASES, Case
 from tests.kit.agent import Agent
 from tests.kit.http import Malformed
 from tests.kit.line import Gone, Line
+from tests.kit.ports import free_port
 from tests.kit.provider import Call, Request
 from tests.kit.running import ROOT, Program
 from tests.security.stage import PitfallCase
@@ -40,12 +40,6 @@ http {{
     location / {{ return 200 ok; }} }}
 }}
 """
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 class GridCase(PitfallCase):

@@ -1,11 +1,20 @@
 """WebSocket frames as bytes (RFC 6455, section 5), good ones and bad ones."""
 
+import hashlib
 import struct
+from base64 import b64encode
 from typing import Protocol
 
 from attrs import frozen
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def accept_key(key: bytes) -> bytes:
+    """The answer to a ``Sec-WebSocket-Key`` (RFC 6455, section 4.2.2)."""
+    return b64encode(hashlib.sha1(key + _GUID).digest())
 
 
 class Readable(Protocol):

@@ -13,7 +13,6 @@ put into each other, and a test can write its own::
 
 import hashlib
 import json
-from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
@@ -29,7 +28,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from tests.kit.frames import Frame, read_frame
+from tests.kit.frames import Frame, accept_key, read_frame
 from tests.kit.http import (
     NO_FIELDS,
     Malformed,
@@ -655,12 +654,6 @@ def raw(*pieces: bytes, how: Ending | None = "close") -> Behaviour:
 
 
 # WebSockets.
-
-
-def accept_key(key: bytes) -> bytes:
-    """The answer to a ``Sec-WebSocket-Key`` (RFC 6455, section 4.2.2)."""
-    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
-    return b64encode(digest.digest())
 
 
 @frozen

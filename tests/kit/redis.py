@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from tests.kit.line import Bell, IReactor
+from tests.kit.ports import free_port
 
 REDIS = Path("/usr/bin/redis-server")
 
@@ -57,7 +57,7 @@ class Redis:
         self._reactor = reactor
         self._password = password
         self._keeps = keeps
-        self.port = _free_port() if tcp else 0
+        self.port = free_port() if tcp else 0
         self._folder = Path()
         self._process: IProcessTransport | None = None
         self._bell = Bell()
@@ -120,14 +120,6 @@ class Redis:
             if not self.running:
                 raise RedisBroken(self._output.decode(errors="replace"))
             await deferLater(self._reactor, 0.005)
-
-
-def _free_port() -> int:
-    """One on which nobody listens at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class _Process(ProcessProtocol):

@@ -1,9 +1,8 @@
 """WebSockets on the bench: the handshakes as bytes, and a socket that is open."""
 
 import base64
-import hashlib
 
-from tests.kit.frames import masked
+from tests.kit.frames import accept_key, masked
 from tests.kit.memory import NONCE, Agent, Bench, Upstream, get, head
 
 AGENT_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -11,12 +10,6 @@ AGENT_ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 OUR_KEY = base64.b64encode(NONCE)
 MASK = NONCE[:4]
 """The mask of what we send upstream ourselves."""
-
-
-def accept(key: bytes) -> str:
-    """What answers a key (RFC 6455, section 4.2.2)."""
-    guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    return base64.b64encode(hashlib.sha1(key + guid).digest()).decode()
 
 
 def upgrade(target: str = "/v1/realtime", *lines: str) -> bytes:
@@ -37,7 +30,7 @@ def switch(*lines: str, accepted: str | None = None) -> bytes:
         "101 Switching Protocols",
         "Upgrade: websocket",
         "Connection: Upgrade",
-        f"Sec-WebSocket-Accept: {accepted or accept(OUR_KEY)}",
+        f"Sec-WebSocket-Accept: {accepted or accept_key(OUR_KEY).decode()}",
         *lines,
     )
 

@@ -9,7 +9,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from tests.kit.line import Bell, IReactor
+from tests.kit.ports import free_port
 from tests.kit.tls import HOSTS
 
 SQUID = Path("/usr/sbin/squid")
@@ -183,7 +183,7 @@ class Squid:
     def _prepare(self) -> None:
         # Not below trial's working directory, which the user "proxy" may not enter.
         self.folder = Path(tempfile.mkdtemp(prefix="apiproxy-squid-", dir="/tmp"))
-        self.port = _free_port()
+        self.port = free_port()
         names = "".join(f"{at} {name}\n" for name, at in self._hosts.items())
         (self.folder / "hosts").write_text(names)
         (self.folder / "access.log").touch()
@@ -311,12 +311,6 @@ class _Process(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:
         self._squid.running = False
         self._squid._bell.ring()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _is_address(name: str) -> bool:

@@ -7,6 +7,7 @@ from unittest import mock
 from tests.kit import squid as kit
 from tests.kit.agent import Agent
 from tests.kit.case import LoopbackCase
+from tests.kit.ports import free_port
 from tests.kit.provider import Provider, events
 from tests.kit.squid import LogLine, Squid, SquidBroken, squid_missing
 from tests.kit.tls import authority
@@ -59,7 +60,7 @@ class SquidTests(LoopbackCase):
         )
 
     async def test_names_without_an_address_and_dead_ports_are_503(self) -> None:
-        closed = kit._free_port()
+        closed = free_port()
         squid = await self.started(
             Squid(
                 self.reactor,

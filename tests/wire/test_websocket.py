@@ -11,13 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.core.errors import UpstreamMalformed
 from apiproxy.core.headers import Special
 from apiproxy.wire.websocket import Handshakes
+from tests.kit.frames import accept_key
 from tests.kit.memory import KEY, MemoryTransport
-from tests.kit.sockets import AGENT_ACCEPT, AGENT_KEY, OUR_KEY, accept
+from tests.kit.sockets import AGENT_ACCEPT, AGENT_KEY, OUR_KEY
 
 GOOD: Special = {
     b"upgrade": [b"WebSocket"],
     b"connection": [b"keep-alive, upgrade"],
-    b"sec-websocket-accept": [accept(OUR_KEY).encode()],
+    b"sec-websocket-accept": [accept_key(OUR_KEY)],
 }
 
 
