@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from apiproxy.core.values import Secret
 from apiproxy.providers.blueprint import Text, Variable
 from apiproxy.settings.kinds import PATH, PORT, PROXY, count, whole
-from apiproxy.settings.metering import LEDGER
+from apiproxy.settings.metering_options import LEDGER
 from apiproxy.settings.option import Option
 from apiproxy.settings.sources import Sources
 
