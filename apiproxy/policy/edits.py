@@ -36,36 +36,54 @@ class Editor:
         self._warnings = warnings
         self._steers = rules.steering.enabled
         self._asks_usage = rules.budgets.asks_usage
+        self._may_ask = rules.budgets.include_usage == "auto"
 
-    @property
-    def active(self) -> bool:
-        """Whether any request is edited."""
-        return self._steers or self._asks_usage
+    def asks_usage(self, *, limited: bool) -> bool:
+        """Whether streams of chat completions are asked for their usage.
+
+        Args:
+            limited: whether tokens or money are limited otherwise than by the rules: by an
+                operator, or for the caller alone.
+        """
+        return self._asks_usage or (limited and self._may_ask)
 
     @property
     def steers(self) -> bool:
         """Whether models are warned."""
         return self._steers
 
-    def check(self, shape: str, demand: Demand, encoding: bytes) -> None:
+    def check(
+        self, shape: str, demand: Demand, encoding: bytes, *, limited: bool = False
+    ) -> None:
         """See that usage can be asked for, where it has to be.
 
         Args:
             shape: of the request.
             demand: what it asks.
             encoding: its ``Content-Encoding``, empty for none.
+            limited: see ``asks_usage``.
 
         Raises:
             BodyUnreadable: it cannot.
         """
-        if not self._asks_usage or shape != "chat" or not demand.inference:
+        if shape != "chat" or not demand.inference:
+            return
+        if not self.asks_usage(limited=limited):
             return
         if demand.unreadable:
             raise _unreadable(demand.unreadable)
         if demand.stream and read_codings(encoding):
             raise _unreadable("content_encoding")
 
-    def edit(self, shape: Shape, body: bytes, *, stream: bool, used: float) -> Edited:
+    def edit(
+        self,
+        shape: Shape,
+        body: bytes,
+        *,
+        stream: bool,
+        used: float,
+        limited: bool = False,
+    ) -> Edited:
         """A request, with all changes.
 
         Args:
@@ -73,12 +91,13 @@ class Editor:
             body: as it came, without encoding.
             stream: whether its answer is wanted as a stream.
             used: of the budget, from 0 to 1 and above.
+            limited: see ``asks_usage``.
 
         Raises:
             BodyUnreadable: usage must be asked for, and the body is nested too deep or has
                 too many values.
         """
-        if self._asks_usage and stream and shape == "chat":
+        if stream and shape == "chat" and self.asks_usage(limited=limited):
             body = _with_usage(body)
         dues = self._warnings.due(used) if self._steers else []
         carried = []

@@ -148,6 +148,14 @@ class Metering:
         grant = exchange.grant
         return self.accounts.capped or (grant is not None and grant.limited)
 
+    def _limits_usage(self, exchange: Exchange) -> bool:
+        """Whether an operator, or the list of callers, limits tokens or money for it."""
+        grant = exchange.grant
+        return self.accounts.capped or (
+            grant is not None
+            and any(each.measure in ("tokens", "money") for each in grant.allowances)
+        )
+
     # The way in.
 
     def limit(self, exchange: Exchange, size: int = 0) -> ProxyError | None:
@@ -229,13 +237,14 @@ class Metering:
         refusal = self.refuse_tools(exchange, body, encoding)
         if refusal is not None:
             raise refusal
-        call = self._calls[ask.path]
+        call, limited = self._calls[ask.path], self._limits_usage(exchange)
         if call is not None:
-            self._editor.check(call.shape, demand, encoding)
+            self._editor.check(call.shape, demand, encoding, limited=limited)
         passage = await self.admit(exchange, demand)
         if call is not None:
             passage.shape = call.shape
-        if self._editor.active and not read_codings(encoding):
+        edits = self._editor.steers or self._editor.asks_usage(limited=limited)
+        if edits and not read_codings(encoding):
             body = await self._with_changes(passage, body)
         return Entered(body, passage)
 
@@ -272,7 +281,11 @@ class Metering:
             return body
         used = await self._used(passage) if self._editor.steers else 0.0
         edited = self._editor.edit(
-            cast(Edited, shape), body, stream=passage.demand.stream, used=used
+            cast(Edited, shape),
+            body,
+            stream=passage.demand.stream,
+            used=used,
+            limited=self._limits_usage(passage.exchange),
         )
         passage.carry(lambda left: self._editor.over(edited.dues, left=left))
         return edited.body

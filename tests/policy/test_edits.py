@@ -58,7 +58,7 @@ class UsageTests(SynchronousTestCase):
             ({"tokens": 1, "include_usage": "off"}, False),
             ({"include_usage": "on"}, True),
         ):
-            self.assertIs(editor(**budgets).active, active, budgets)
+            self.assertIs(editor(**budgets).asks_usage(limited=False), active, budgets)
             rules = Rules(budgets=Budgets(**budgets))
             self.assertIs(
                 rules.sees_requests,
@@ -100,7 +100,7 @@ class WarningTests(SynchronousTestCase):
     def test_a_warning_is_delivered_once(self) -> None:
         """When the request that carries it has left; else it comes again."""
         steering = editor(steering=True)
-        self.assertTrue(steering.active and steering.steers)
+        self.assertTrue(steering.steers)
         first = steering.edit("chat", CHAT, stream=False, used=0.91)
         self.assertIn(
             "[AWF TOKEN WARNING] 90%", json.loads(first.body)["messages"][0]["content"]
@@ -131,4 +131,5 @@ class WarningTests(SynchronousTestCase):
     def test_rules_that_say_nothing(self) -> None:
         """Are those by default."""
         quiet = evolve(Rules())
-        self.assertFalse(Editor(quiet, Warnings(quiet.steering, 0.0, float)).active)
+        silent = Editor(quiet, Warnings(quiet.steering, 0.0, float))
+        self.assertFalse(silent.steers or silent.asks_usage(limited=False))

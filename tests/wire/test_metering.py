@@ -166,6 +166,33 @@ class PassingTests(MeteringCase):
         other = desk.metering.enter(desk.exchange(), ask(b"/v1/files"), b"x")
         self.assertEqual(self.successResultOf(self.of(other)).body, b"x")
 
+    def test_usage_is_asked_for_a_budget_of_the_caller_or_an_operator(self) -> None:
+        """Else it would not be known what a model has thought for them."""
+        tokens, runs = (
+            Grant("ci", (), (Allowance("caller:ci", measure, 10**9),))
+            for measure in ("tokens", "runs")
+        )
+        for grant, capped_, include, asked in (
+            (tokens, False, "auto", True),
+            (None, True, "auto", True),
+            (runs, False, "auto", False),
+            (None, False, "auto", False),
+            (tokens, True, "off", False),
+        ):
+            desk = self.desk(Rules(budgets=Budgets(include_usage=include)))  # type: ignore[arg-type]
+            desk.accounts.capped = capped_
+            exchange = desk.exchange()
+            exchange.grant = grant
+            story = self.of(desk.metering.enter(exchange, ask(), BODY))
+            body = self.successResultOf(story).body
+            self.assertEqual(b'"include_usage":true' in body, asked)
+            packed = ask(CHAT, b"POST", (b"content-encoding", b"gzip"))
+            story = self.of(desk.metering.enter(exchange, packed, gzip.compress(BODY)))
+            if asked:
+                self.failureResultOf(story, BodyUnreadable)
+            else:
+                self.successResultOf(story)
+
 
 class RefusingTests(MeteringCase):
     def test_streams_that_cannot_be_asked_for_their_usage(self) -> None:
