@@ -136,8 +136,10 @@ def _add_usage(
 ) -> None:
     """What the response has used, in the words of ``token_usage``."""
     record, nanodollars = metered.record, metered.cost.nanodollars
-    line.model = shorten(
-        record.model or metered.asked or metered.provider, LONGEST_NAME
+    model = record.model or metered.asked or metered.provider
+    # Compared and not measured: a call for each text is more than all the rest.
+    line.model = (
+        model if model == model[:LONGEST_NAME] else shorten(model, LONGEST_NAME)
     )
     usage = record.usage
     if usage is not None:
@@ -152,12 +154,13 @@ def _add_usage(
     line.state = record.state
     if usage is None or record.gap:
         line.gap = metered.gap
-    if record.id:
-        line.response_id = shorten(record.id, LONGEST_NAME)
+    id = record.id
+    if id:
+        line.response_id = id if id == id[:LONGEST_NAME] else shorten(id, LONGEST_NAME)
     if metered.caller:
-        line.caller = shorten(metered.caller, LONGEST_NAME)
+        line.caller = metered.caller[:LONGEST_NAME]
     if metered.run:
-        line.run = shorten(metered.run, LONGEST_NAME)
+        line.run = metered.run[:LONGEST_NAME]
     if nanodollars is not None:
         credits = round(nanodollars / NANODOLLARS_PER_CREDIT, 6)
         line.ai_credits_this_response = credits
