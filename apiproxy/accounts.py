@@ -293,6 +293,8 @@ class Accounts:
             asked=passage.demand.model,
             caller=exchange.caller,
             run=self.run,
+            initiator=passage.initiator or "",
+            billing=None if passage.initiator is None else passage.billing(),
             cost=cost,
         )
         if not socket:

@@ -38,6 +38,7 @@ from apiproxy.policy.rate import Figures, RateLimits
 from apiproxy.policy.rules import Places, Rules
 from apiproxy.policy.steering import Warnings
 from apiproxy.policy.tools import ToolPolicy
+from apiproxy.providers.copilot_rules import is_copilot_host
 from apiproxy.telemetry.background import Background
 from apiproxy.telemetry.chronicle import Chronicle
 from apiproxy.telemetry.counters import Counters
@@ -157,6 +158,11 @@ class Bookkeeping:
             new_id=self._new_id,
             held=settings.max_held,
             open_without_ledger=settings.ledger_away == "open",
+            billed=frozenset(
+                provider.name
+                for provider in settings.providers
+                if is_copilot_host(provider.host)
+            ),
         )
 
     def _rates(self, settings: Settings) -> RateLimits:

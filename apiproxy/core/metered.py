@@ -34,9 +34,6 @@ class Cost(Struct, frozen=True, kw_only=True):
         accounting: by which rule.
         fallback: whether it is the price of another model, or of none in particular.
         selector: the dynamic model name that was resolved.
-        observed_at: when the price was seen, RFC 3339.
-        api_version: of the provider's price list.
-        discount: percent taken off.
     """
 
     effective_tokens: float | None = None
@@ -49,9 +46,6 @@ class Cost(Struct, frozen=True, kw_only=True):
     accounting: str | None = None
     fallback: bool | None = None
     selector: str | None = None
-    observed_at: str | None = None
-    api_version: str | None = None
-    discount: float | None = None
 
 
 NO_COST = Cost()

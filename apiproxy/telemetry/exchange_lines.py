@@ -51,6 +51,8 @@ class _Line(msgspec.Struct, gc=False):
     caller: str | UnsetType = UNSET
     run: str | UnsetType = UNSET
     ai_credits_this_response: float | UnsetType = UNSET
+    x_initiator: str | UnsetType = UNSET
+    billing: Mapping[str, object] | UnsetType = UNSET
 
 
 class ExchangeLines:
@@ -164,6 +166,10 @@ def _add_usage(
     if nanodollars is not None:
         credits = round(nanodollars / NANODOLLARS_PER_CREDIT, 6)
         line.ai_credits_this_response = credits
+    if metered.initiator:
+        line.x_initiator = shorten(metered.initiator, LONGEST_NAME)
+    if metered.billing is not None:
+        line.billing = metered.billing
 
 
 def _tenths(seconds: float) -> float:

@@ -50,9 +50,6 @@ class UsageLine(Struct, kw_only=True, gc=False):
     ai_credits_accounting_policy: str | UnsetType = UNSET
     ai_credits_fallback_pricing_used: bool | UnsetType = UNSET
     ai_credits_dynamic_selector: str | UnsetType = UNSET
-    ai_credits_pricing_observed_at: str | UnsetType = UNSET
-    ai_credits_pricing_api_version: str | UnsetType = UNSET
-    ai_credits_pricing_discount_percent: float | UnsetType = UNSET
     # What the reference's record lacked.
     reasoning_tokens: int
     total_tokens: int
@@ -126,9 +123,6 @@ def usage_line(
         if cost.fallback is None
         else cost.fallback,
         ai_credits_dynamic_selector=said(cost.selector),
-        ai_credits_pricing_observed_at=said(cost.observed_at),
-        ai_credits_pricing_api_version=said(cost.api_version),
-        ai_credits_pricing_discount_percent=_or_unset(cost.discount),
         reasoning_tokens=usage.reasoning,
         total_tokens=usage.all_input + usage.output,
         input_tokens_include_cache=usage.inclusive,

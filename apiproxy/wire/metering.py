@@ -22,7 +22,7 @@ from apiproxy.core.exchange import Exchange
 from apiproxy.core.inflate import read_codings
 from apiproxy.core.memo import Memo
 from apiproxy.core.usage import Demand, Record
-from apiproxy.core.values import Ask, joined
+from apiproxy.core.values import Ask, first, joined
 from apiproxy.policy.admission import Admission
 from apiproxy.policy.callers import refuse_model
 from apiproxy.policy.edits import Editor
@@ -98,6 +98,7 @@ class Metering:
         new_id: Callable[[], str],
         held: int,
         open_without_ledger: bool = False,
+        billed: frozenset[str] = frozenset(),
     ) -> None:
         """Nothing has passed yet.
 
@@ -113,7 +114,9 @@ class Metering:
             new_id: makes ids of claims.
             held: bytes of bodies that may be held at once.
             open_without_ledger: whether requests pass while the ledger is away.
+            billed: listeners whose answers tell of the account that pays.
         """
+        self._billed = billed
         self._sees_requests = rules.sees_requests or places.limited or tools.denies
         self._admission = admission
         self._editor = editor
@@ -219,7 +222,10 @@ class Metering:
         if call is None or not call.inference:
             return None
         demand = Demand(True, call.model, ask.length or 0, stream=call.stream)
-        return Passage(self.accounts, exchange, demand, self._seconds, call.shape)
+        passage = Passage(self.accounts, exchange, demand, self._seconds, call.shape)
+        if exchange.provider in self._billed:
+            passage.initiator = _initiator(ask)
+        return passage
 
     def note(self, exchange: Exchange, demand: Demand) -> Passage:
         """A passage that only counts."""
@@ -243,6 +249,8 @@ class Metering:
         passage = await self.admit(exchange, demand)
         if call is not None:
             passage.shape = call.shape
+        if exchange.provider in self._billed:
+            passage.initiator = _initiator(ask)
         edits = self._editor.steers or self._editor.asks_usage(limited=limited)
         if edits and not read_codings(encoding):
             body = await self._with_changes(passage, body)
@@ -423,3 +431,8 @@ _LATER = (
     "An answer that is made in the background cannot be counted, and there is a budget or a"
     " rule about models; APIPROXY_UNMETERED=allow lets it pass."
 )
+
+
+def _initiator(ask: Ask) -> str:
+    """Who asks, as Copilot is told; empty if it is told nothing."""
+    return (first(ask.fields, b"x-initiator") or b"").decode("latin-1")

@@ -10,7 +10,7 @@ estimate, and so is an answer that it did not wait for.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from apiproxy.core.errors import (
@@ -29,6 +29,7 @@ from apiproxy.policy.ledger import Claim
 from apiproxy.providers.calls import Shape
 from apiproxy.providers.endings import stream_ending
 from apiproxy.providers.usage.answer import open_answer
+from apiproxy.providers.usage.billing import read_billing
 from apiproxy.providers.usage.kept import MOST_KEPT, Kept, is_document
 
 _LOOK_BYTES = 2048
@@ -83,6 +84,7 @@ class Passage:
         started: clock seconds at which it was let through.
         ended: clock seconds at which it was settled; 0 before.
         size: bytes of the answer, where the exchange has several.
+        initiator: what Copilot is told of who asks; None where no account of Copilot pays.
     """
 
     __slots__ = (
@@ -102,6 +104,7 @@ class Passage:
         "demand",
         "ended",
         "exchange",
+        "initiator",
         "shape",
         "size",
         "started",
@@ -145,6 +148,7 @@ class Passage:
         self.started = seconds()
         self.ended = 0.0
         self.size = 0
+        self.initiator: str | None = None
 
     def hold_to(
         self, claim: Claim | None, leave: Callable[[], None], *, watched: bool
@@ -204,6 +208,10 @@ class Passage:
             return self._reader
         self.cut = cut
         return self
+
+    def billing(self) -> Mapping[str, object] | None:
+        """What the answer tells of the account that pays; None for nothing."""
+        return None if self._answer is None else read_billing(self._answer.fields)
 
     @property
     def _has_events(self) -> bool:
