@@ -10,6 +10,6 @@ def command(once: bool, stand_in: bool) -> None:
     """Show an HTTP call, a token stream and a WebSocket through a local tunnel."""
     from twisted.internet.task import react
 
-    from apiproxy.demo.story import tell
+    from apiproxy.demo.story import perform
 
-    react(tell, (once, stand_in))
+    react(perform, (once, stand_in))

@@ -18,6 +18,12 @@ from apiproxy.wire.reactor import Reactor
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
+async def perform(reactor: Reactor, once: bool, stand_in: bool) -> None:
+    """Tell it, and heed signals; see ``tell``."""
+    reactor.callWhenRunning(_heed_signals, reactor)  # after its own, and in their place
+    await tell(reactor, once, stand_in)
+
+
 async def tell(reactor: Reactor, once: bool, stand_in: bool) -> None:
     """Tell it on standard output.
 
@@ -31,7 +37,6 @@ async def tell(reactor: Reactor, once: bool, stand_in: bool) -> None:
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # for a terminal that lacks arrows
-    reactor.callWhenRunning(_heed_signals, reactor)  # after its own, and in their place
     stage = Stage(reactor)
     globalLogBeginner.beginLoggingTo(
         [TwistedEvents(stage.log)], redirectStandardIO=False

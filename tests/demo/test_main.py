@@ -11,7 +11,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from apiproxy.demo.main import command
 from apiproxy.demo.squid import find_squid
-from apiproxy.demo.story import tell
+from apiproxy.demo.story import perform
 from tests.demo.parts import TUNNEL
 
 DEMO = [sys.executable, "-c", "from apiproxy.cli.main import main; main()", "demo"]
@@ -96,4 +96,4 @@ class DemoTests(SynchronousTestCase):
         )
         CliRunner().invoke(command, ["--once"])
         CliRunner().invoke(command, ["--stand-in"])
-        self.assertEqual(calls, [(tell, (True, False)), (tell, (False, True))])
+        self.assertEqual(calls, [(perform, (True, False)), (perform, (False, True))])
