@@ -88,7 +88,7 @@ class BriefTests(SynchronousTestCase):
         st.dictionaries(
             st.sampled_from(["id", "model", "type", "status", "stop_reason"])
             | st.sampled_from(["service_tier", "error"]),
-            st.sampled_from(["message", "completed", "failed", "x" * 300, None, 5]),
+            st.sampled_from(["message", "completed", "failed", "x" * 3000, None, 5]),
         ),
         st.lists(st.sampled_from(["stop", "length", None, 7]), max_size=3),
     )

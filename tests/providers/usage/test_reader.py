@@ -190,7 +190,7 @@ class ReadingTests(SynchronousTestCase):
         reading.take(Event(id="x" * 5000, model="y" * 5000, service_tier="z" * 5000), 1)
         record = reading.record
         self.assertEqual(
-            (len(record.id), len(record.model), len(record.tier)), (200,) * 3
+            (len(record.id), len(record.model), len(record.tier)), (1024,) * 3
         )
 
     def test_skipped_events_count_as_text_in_part(self) -> None:

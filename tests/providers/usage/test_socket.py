@@ -136,7 +136,7 @@ class ResponsesTests(SynchronousTestCase):
     def test_a_response_with_a_long_id_is_one(self) -> None:
         """Some are encrypted; what is kept of them is enough."""
         socket = Socket()
-        for id in ("a" * 400, "b" * 201):
+        for id in ("a" * 4000, "b" * 1025):
             socket.copy.asked(CREATE)
             socket.event("created", id)
             socket.tell(type="response.output_text.delta", response_id=id, delta="x")
