@@ -13,11 +13,12 @@ HALF = COPILOT.key[: len(COPILOT.key) // 2]
 class HalvesTests(MeteringCase):
     asked = 0
 
-    async def half_left(self, before: str) -> str:
+    async def half_left(self, before: str, quota: str = "") -> str:
         """What logs have of a key behind ``before`` in each name of an answer.
 
         Args:
             before: what stands before the key, in names.
+            quota: what stands before it in names and figures of a quota.
         """
         said = before + COPILOT.key
         answer = {
@@ -27,7 +28,12 @@ class HalvesTests(MeteringCase):
             "choices": [{"finish_reason": said}],
             "usage": {"prompt_tokens": 10, "completion_tokens": 5},
         }
-        fields = [(b"Content-Type", b"application/json")]
+        told = quota + COPILOT.key
+        fields = [
+            (b"Content-Type", b"application/json"),
+            (b"x-quota-snapshot-chat", f"ent={told}&{told}=1".encode()),
+            (b"x-ratelimit-limit", told.encode()),
+        ]
         body = json.dumps(answer).encode()
         self.provider.on(COPILOT.path, counted(body, 200, fields))
         await self.post({"model": "m", "messages": []}, COPILOT.path, COPILOT)
@@ -41,4 +47,11 @@ class HalvesTests(MeteringCase):
         await self.stage_metering()
         for size in range(120, 280, 8):
             text = await self.half_left("m" * size)
+            self.assertNotIn(HALF, text, size)
+
+    async def test_quotas(self) -> None:
+        """Of Copilot, and its rate limit."""
+        await self.stage_metering()
+        for size in range(80, 140, 8):
+            text = await self.half_left("", "q" * size)
             self.assertNotIn(HALF, text, size)

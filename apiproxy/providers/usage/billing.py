@@ -21,7 +21,8 @@ _MOST = 16
 """Quotas, and figures of each, that are kept."""
 
 _LONGEST = 128
-"""Characters of a name or a figure."""
+"""Characters of a name or a figure. What is longer is left out: if it were cut, there could be
+half of a secret in it, which the log would not find."""
 
 
 def read_billing(fields: Fields) -> Mapping[str, object] | None:
@@ -39,18 +40,21 @@ def read_billing(fields: Fields) -> Mapping[str, object] | None:
     for line, value in fields:
         name = line.lower()
         if name.startswith(_QUOTA):
-            if len(quotas) < _MOST:
-                quotas["quota_" + _text(name[len(_QUOTA) :])] = _figures(value)
-        elif name in _RATE:
-            rate[_RATE[name]] = _text(value)
+            quota, figures = name[len(_QUOTA) :], _figures(value)
+            if len(quotas) < _MOST and len(quota) <= _LONGEST and figures is not None:
+                quotas["quota_" + quota.decode("latin-1")] = figures
+        elif name in _RATE and len(value) <= _LONGEST:
+            rate[_RATE[name]] = value.decode("latin-1")
     return quotas | (rate if "rate_limit" in rate else {}) or None
 
 
-def _figures(value: bytes) -> dict[str, str]:
-    text = value[: _MOST * _LONGEST].decode("latin-1")
-    pairs = parse_qsl(text, keep_blank_values=True)[:_MOST]
-    return {name[:_LONGEST]: figure[:_LONGEST] for name, figure in pairs}
-
-
-def _text(value: bytes) -> str:
-    return value[:_LONGEST].decode("latin-1")
+def _figures(value: bytes) -> dict[str, str] | None:
+    """The figures of a quota by their names; None if it says too much."""
+    if len(value) > _MOST * _LONGEST:
+        return None
+    pairs = parse_qsl(value.decode("latin-1"), keep_blank_values=True)[:_MOST]
+    return {
+        name: figure
+        for name, figure in pairs
+        if len(name) <= _LONGEST and len(figure) <= _LONGEST
+    }
