@@ -119,6 +119,13 @@ class MessageReader:
         self.skipped = 0
         self.clear = 0
 
+    @property
+    def held(self) -> int:
+        """Bytes that the message under way has said so far, inflated."""
+        if self._compressed and self._inflater:
+            return len(self._inflater.body)
+        return len(self._body)
+
     def feed(self, data: bytes) -> Sequence[Message]:
         """Take the next bytes of the socket.
 

@@ -3,7 +3,8 @@
 It is taken out of the stream as it came, so that it can go on as it came. How much may wait is
 bounded twice: on one socket, beyond which its agent is read no more, and on all sockets
 together, beyond which this one has to end. A message weighs what it says if that is more than
-it came as, for both are kept; and it weighs until it is judged, which may take a while.
+it came as, for both are kept, and so does one of which only the beginning is there; and it
+weighs until it is judged, which may take a while.
 """
 
 from collections import deque
@@ -83,7 +84,8 @@ class Waiting:
 
     def weigh(self) -> bool:
         """Hold the agent, or release it; False if there is no room for what waits."""
-        more = len(self._begun) + self._whole + self._judged - self._taken
+        begun = max(len(self._begun), self._reader.held)
+        more = begun + self._whole + self._judged - self._taken
         if more > 0 and not self._room.take(more):
             return False
         if more < 0:

@@ -90,6 +90,14 @@ class HoldingTests(SynchronousTestCase):
         self.assertEqual((code, scene.wire.told), (1013, ["hold"]))
         self.assertEqual(scene.desk.metering.held.left, 1 << 20)
 
+    def test_a_message_weighs_what_it_says_so_far(self) -> None:
+        """Its end may never come."""
+        scene = self.slow(extensions=DEFLATE, held=1 << 19)
+        data = frame(TEXT, Deflater()(create(asked=900_000)), rsv=4, mask=MASK)
+        scene.turns.from_agent(data[:-1])
+        ((code, *_),) = scene.wire.closed
+        self.assertEqual((code, scene.desk.metering.held.left), (1013, 1 << 19))
+
     def test_a_close_goes_before_what_waits(self) -> None:
         """The agent leaves, and nothing of it is set aside any more."""
         scene = self.slow()

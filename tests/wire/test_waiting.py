@@ -81,6 +81,23 @@ class WaitingTests(SynchronousTestCase):
         self.assertEqual(room.left, 1 << 20)
         self.assertEqual(self.told, ["hold", "release"])
 
+    def test_a_message_weighs_before_it_is_whole(self) -> None:
+        """As much as it has said so far; and then no more than the whole."""
+        room = Room(1 << 20)
+        reader = MessageReader(DeflateTerms(), 1 << 20)
+        waiting = Waiting(reader, room, self)
+        data = frame(TEXT, Deflater()(b"x" * 100_000), rsv=4, mask=MASK)
+        waiting.keep(data[:-1])
+        self.assertTrue(waiting.weigh())
+        self.assertLess(room.left, (1 << 20) - 90_000)
+        waiting.keep(data[-1:])
+        self.assertTrue(waiting.weigh())
+        self.assertEqual(room.left, (1 << 20) - 100_000)
+        waiting.next()
+        waiting.judged()
+        self.assertTrue(waiting.weigh())
+        self.assertEqual(room.left, 1 << 20)
+
     def test_there_is_no_more_room(self) -> None:
         """What cannot be held is told; at the end all that was taken is given back."""
         room = Room(100)
