@@ -106,15 +106,20 @@ class Bridge:
         self._watch.add(self)
         self._bridges.add(self)
         self._upstream.join(upstream, self._agent, self._refuse_size)
-        self._agent.join(agent, self._upstream, self._refuse_size)
+        self._agent.join(agent, self._upstream, self._refuse_agents_size)
         self.to_agent, self.to_upstream = self._agent.write, self._upstream.write
         if up:
             self._agent.dataReceived(up)
         if down:
             self._upstream.dataReceived(down)
 
-    def _refuse_size(self) -> None:
-        self.close(TOO_BIG, b"message too big; see APIPROXY_MAX_MESSAGE_BYTES")
+    def _refuse_size(self, why: ProxyError | None = None) -> None:
+        reason = b"message too big; see APIPROXY_MAX_MESSAGE_BYTES"
+        self.close(TOO_BIG, reason, why=why)
+
+    def _refuse_agents_size(self) -> None:
+        """It is a way to leave as any other."""
+        self._refuse_size(AgentGone())
 
     # How it closes.
 
@@ -153,6 +158,7 @@ class Bridge:
         error: ProxyError | None = None,
         *,
         between: bool = False,
+        why: ProxyError | None = None,
     ) -> None:
         """End it from our side, with a Close to both.
 
@@ -161,10 +167,11 @@ class Bridge:
             reason: likewise.
             error: why, if that is not in order.
             between: whether what the agent was sent ends between frames.
+            why: what becomes of a response under way, if that is in order; we shut down.
         """
         if self._closing:
             return
-        self._end(error, code, why=ShuttingDown())
+        self._end(error, code, why=why or ShuttingDown())
         self._agent.close(code, reason, between=between)
         self._upstream.close(GOING_AWAY, b"")
         self._settle()

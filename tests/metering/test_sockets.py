@@ -1,14 +1,15 @@
 """One WebSocket, many responses: every one is counted, and a cap holds in the middle."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.kit.agent import SocketAgent
 from tests.kit.frames import CLOSE, CONTINUATION, PING, PONG, TEXT
 from tests.kit.http import Response
-from tests.kit.provider import Call, by_hand, websocket
+from tests.kit.provider import Call, Socket, by_hand, websocket
 from tests.metering.case import MeteringCase
-from tests.metering.conversation import Script, Turn
+from tests.metering.conversation import Script, Turn, events_of
 from tests.squid.proxy import about
 
 MiB = 1024 * 1024
@@ -28,6 +29,14 @@ STREAMS = tuple(
     Turn(input=1000 * at, output=100 * at, stream=stream)
     for at, stream in enumerate("abc", 1)
 )
+
+MANY = {
+    "type": "response.create",
+    "model": "gpt-4o",
+    "input": "q",
+    "metadata": {"input": 10, "output": 5000, "said": 40},
+}
+TOO_LARGE = b"\x81\xff" + (1 << 40).to_bytes(8) + b"mask"
 
 
 class ConversationTests(MeteringCase):
@@ -197,3 +206,30 @@ class ControlTests(MeteringCase):
         closed = await agent.frame()
         self.assertEqual((closed.opcode, closed.payload[:2]), (CLOSE, b"\x03\xe8"))
         self.assertEqual(seen, [PING, CLOSE])
+
+
+class LeavingTests(MeteringCase):
+    async def test_however_an_agent_leaves_it_costs_what_is_usual(self) -> None:
+        """What was thought is told last, and an agent has several ways not to hear it."""
+        await self.stage_metering(APIPROXY_MAX_EFFECTIVE_TOKENS="100000000")
+        begun = [json.dumps(event) for event in events_of(MANY, 1)[:-1]]
+
+        async def half(socket: Socket) -> None:
+            await socket.until(lambda: bool(socket.messages))
+            for event in begun:
+                socket.send(event)
+
+        self.provider.on(PATH, websocket(echo=False, then=half))
+        ways: tuple[Callable[[SocketAgent], object], ...] = (
+            lambda agent: agent.abort(),
+            lambda agent: agent.end(),
+            lambda agent: agent.sendData(TOO_LARGE),
+        )
+        for count, leave in enumerate(ways, 1):
+            agent = await self.socket()
+            agent.send(json.dumps(MANY))
+            await agent.until(lambda: len(agent.messages) == len(begun))  # noqa: B023
+            leave(agent)
+            await agent.ended()
+            records = await self.records(count)
+            self.assertGreater(records[-1]["output_tokens"], 1000, records[-1])
