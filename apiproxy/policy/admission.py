@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, structs
 
-from apiproxy.core.errors import ProxyError
+from apiproxy.core.errors import Overloaded, ProxyError
 from apiproxy.core.grant import Grant, accounts_of
 from apiproxy.core.usage import Demand, Record, Usage
 from apiproxy.policy.callers import entries as callers_entries
@@ -29,8 +29,9 @@ from apiproxy.policy.streaks import Streaks, streak
 from apiproxy.policy.tariff import Bill
 from apiproxy.policy.weights import Weights
 
-_LEFT = frozenset({"agent_gone", "request_timeout"})
-"""Gaps of responses that their agent did not wait for, or did not read to the end.
+_LEFT = frozenset({"agent_gone", "request_timeout", Overloaded.code})
+"""Gaps of responses that their agent did not wait for, or did not read to the end, or ended by
+saying more on the socket than may be held.
 
 Nothing else can an agent bring about as often as it likes; so such a response, if no figure of
 its output was told, costs at least what is usual. Providers tell that last, and what was

@@ -36,6 +36,7 @@ MANY = {
     "input": "q",
     "metadata": {"input": 10, "output": 5000, "said": 40},
 }
+UNFINISHED = b"\x01\xff" + MiB.to_bytes(8) + b"mask" + b"x" * (MiB - 1)
 TOO_LARGE = b"\x81\xff" + (1 << 40).to_bytes(8) + b"mask"
 
 
@@ -211,7 +212,10 @@ class ControlTests(MeteringCase):
 class LeavingTests(MeteringCase):
     async def test_however_an_agent_leaves_it_costs_what_is_usual(self) -> None:
         """What was thought is told last, and an agent has several ways not to hear it."""
-        await self.stage_metering(APIPROXY_MAX_EFFECTIVE_TOKENS="100000000")
+        await self.stage_metering(
+            APIPROXY_MAX_EFFECTIVE_TOKENS="100000000",
+            APIPROXY_MAX_HELD_BYTES="500000",
+        )
         begun = [json.dumps(event) for event in events_of(MANY, 1)[:-1]]
 
         async def half(socket: Socket) -> None:
@@ -224,6 +228,7 @@ class LeavingTests(MeteringCase):
             lambda agent: agent.abort(),
             lambda agent: agent.end(),
             lambda agent: agent.sendData(TOO_LARGE),
+            lambda agent: agent.sendData(UNFINISHED),
         )
         for count, leave in enumerate(ways, 1):
             agent = await self.socket()

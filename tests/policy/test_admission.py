@@ -180,7 +180,7 @@ class SettleTests(AdmissionCase):
 
     def test_who_leaves_before_the_figures_pays_what_is_usual(self) -> None:
         """They come last, and what was thought is told by them alone."""
-        for gap in ("agent_gone", "request_timeout"):
+        for gap in ("agent_gone", "request_timeout", "too_many_exchanges"):
             for said, output in ((10, 100), (3000, 3000)):
                 estimate = Usage(input=1000, output=said)
                 settled = self.settle(
