@@ -223,6 +223,18 @@ class LimitTests(SynchronousTestCase):
         for pieces in [[frame(TEXT, b"x" * LIMIT)], each(frame(TEXT, b"x" * LIMIT))]:
             self.assertEqual(said(read(*pieces)[0]), [b"x" * LIMIT])
 
+    def test_what_is_held_of_an_unfinished_message(self) -> None:
+        """As much as it has said so far; nothing behind its end."""
+        for deflate, data in (
+            (None, frame(TEXT, b"x" * 900)),
+            (DeflateTerms(), frame(TEXT, Deflater()(b"x" * 900), rsv=4)),
+        ):
+            reader = MessageReader(deflate, LIMIT)
+            reader.feed(data[:-1])
+            self.assertGreater(reader.held, 800)
+            reader.feed(data[-1:])
+            self.assertEqual(reader.held, 0)
+
     def test_endless_message_is_not_held(self) -> None:
         """A frame may claim to be of any size; memory is bounded."""
         for mask in [None, MASK]:
