@@ -14,7 +14,7 @@ The lists are from the public reference of each API, as of November 2026.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
@@ -134,8 +134,7 @@ class Endpoints:
         Args:
             path: as it will be sent, without the query.
         """
-        # A server that undoes escapes twice may find dots to follow, or only to drop.
-        readings = (loosely(path), loosely(path, follow=True))
+        readings = set(_readings(path))
         for rule, pattern in self._patterns:
             if any(pattern.search(loose) is not None for loose in readings):
                 return rule
@@ -156,30 +155,63 @@ class Endpoints:
 
 
 _PARAMETERS = re.compile(rb";[^/]*")
-_AROUND = bytes(range(0x21)) + b"."
+_ESCAPED_DOT = re.compile(rb"%2e", re.I)
+_BLANKS = bytes(range(0x21))
+_AROUND = _BLANKS + b"."
+_DECODINGS = 3  # some decode twice
 
 
-def loosely(path: bytes, *, follow: bool = False) -> bytes:
-    """A path as the most careless server might read it; a slash at both ends.
+def loosely(path: bytes) -> bytes:
+    """A path as the most careless server might read it; a slash at both ends."""
+    path = _unified(_undone(path)).lower().replace(b"_", b"-")
+    segments = (each.strip(_AROUND) for each in path.split(b"/"))
+    return b"/" + b"".join(each + b"/" for each in segments if each)
+
+
+def _readings(path: bytes) -> Iterator[bytes]:
+    """A path as careless servers might read it; a slash at both ends of each.
+
+    Dots that were escaped may be dropped, or followed: after any number of decodings, or, by
+    several servers in a row, after each. To some of them an empty segment is one.
+    """
+    yield loosely(path)
+    if b".." not in _undone(path):
+        return
+    for empty in (True, False):
+        decoded = in_turn = path
+        for _ in range(_DECODINGS):
+            decoded = unquote_to_bytes(decoded)
+            in_turn = _followed(unquote_to_bytes(in_turn), empty=empty)
+            yield loosely(_followed(decoded, empty=empty))
+            yield loosely(in_turn)
+
+
+def _undone(path: bytes) -> bytes:
+    """A path without escapes, and without escapes of them."""
+    for _ in range(_DECODINGS):
+        path = unquote_to_bytes(path)
+    return path
+
+
+def _unified(path: bytes) -> bytes:
+    return _PARAMETERS.sub(b"", path.replace(b"\\", b"/"))
+
+
+def _followed(path: bytes, *, empty: bool) -> bytes:
+    """A path in which each ``..``, also as ``%2e%2e``, takes away the segment before it.
 
     Args:
-        path: as it will be sent.
-        follow: whether ``..`` takes away the segment before it, and not only itself.
+        path: whose segments have slashes between them.
+        empty: whether a segment of nothing, or of blanks, can be taken away.
     """
-    for _ in range(3):  # some decode twice
-        undone = unquote_to_bytes(path)
-        if undone == path:
-            break
-        path = undone
-    path = _PARAMETERS.sub(b"", path.replace(b"\\", b"/").lower())
     kept: list[bytes] = []
-    for segment in path.replace(b"_", b"-").split(b"/"):
-        name = segment.strip(_AROUND)
-        if name:
-            kept.append(name)
-        elif follow and segment.strip() == b"..":
+    for segment in _unified(path).split(b"/")[1:]:
+        name = _ESCAPED_DOT.sub(b".", segment).strip(_BLANKS)
+        if name == b"..":
             del kept[-1:]
-    return b"/" + b"".join(each + b"/" for each in kept)
+        elif name != b"." and (empty or name.strip(_AROUND)):
+            kept.append(segment)
+    return b"/" + b"/".join(kept)
 
 
 def _pattern(rule: Rule) -> re.Pattern[bytes]:

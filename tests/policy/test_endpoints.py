@@ -124,6 +124,11 @@ class EndpointTests(SynchronousTestCase):
             b"/v1/x/%252e%252e%252frealtime%252fsessions",
             b"/v1/realtime/x/y/%252e%252e;z/%2e%252e/sessions",
             b"/v1/realtime/%252e%252e/sessions",
+            b"/v1/realtime/x//%252e%252e/%252e%252e/sessions",
+            b"/v1/realtime/x/%2520/%252e%252e/%252e%252e/sessions",
+            b"/v1/realtime/x%252fy/%252e%252e/sessions",
+            b"/v1/realtime/x/%252e%252e/%25252e%25252e/sessions",
+            b"/v1/realtime/x/%25252e%25252e/%252e%252e/%252e%252e/sessions",
         ):
             self.assertIsNotNone(self.check(path), path)
 
