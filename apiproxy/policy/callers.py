@@ -21,7 +21,7 @@ from itertools import count
 from attrs import field, frozen
 
 from apiproxy.core.errors import CallerExpired, CallerRefused, CallerUnknown
-from apiproxy.core.grant import Allowance, Grant
+from apiproxy.core.grant import Allowance, Grant, listed
 from apiproxy.policy.ledger import Entry
 from apiproxy.policy.tokens import MAX_TOKEN, Narrowed, Verifier, digest
 
@@ -119,6 +119,12 @@ class Callers:
             for caller in callers
             for verifier in caller.verifiers
         }
+        self._unnarrowed = {
+            verifier.digest
+            for caller in callers
+            for verifier in caller.verifiers
+            if verifier.chain is None
+        }
         self._by_id = {
             verifier.id: (caller, verifier)
             for caller in callers
@@ -179,6 +185,9 @@ class Callers:
         """Whether it would let in again whom it, or one before it, has let in."""
         caller = self._by_digest.get(grant.token)
         if caller is None:
+            return False
+        narrowed = listed(grant.name) != grant.name
+        if narrowed and grant.token in self._unnarrowed:
             return False
         if grant.expires is not None and grant.expires <= self._now():
             return False

@@ -75,6 +75,7 @@ class AdmissionTests(SynchronousTestCase):
             (callers(expires=999.0), [False, False]),
             (callers(providers=frozenset({"b"})), [False, False]),
             (callers(verifiers=(Verifier.of(OTHER),)), [False, False]),
+            (callers(verifiers=(Verifier.of(TOKEN, narrowing=False),)), [True, False]),
         ):
             found = [listed.keeps(each, "a") for each in (grant, narrowed)]
             self.assertEqual(found, kept)
