@@ -24,6 +24,7 @@ _VENDOR = re.compile(
 _DECORATION = re.compile(
     r"-(?:20\d\d-\d\d-\d\d(?:-alpha-.*)?|20\d{6}(?:-alpha-.*)?"  # a date
     r"|(?:0[1-9]|1[0-2])-(?:[0-3]\d|20\d\d)|\d{3,4}"
+    r"|20\d\d-(?:0[1-9]|1[0-2])|2\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
     r"|v\d+|latest|preview|exp|experimental|alpha|beta"
     r"|minimal|low|medium|high|xhigh|thinking|fast)$"
 )
