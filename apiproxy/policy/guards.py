@@ -83,8 +83,8 @@ class ModelGuard:
         if cap is None:
             return None
         details = {"model": model, "max_model_multiplier": cap / ONE}
-        selected = provider == "copilot" and model.lower() == _AUTO
-        if selected and self._weights.exact(model) is None:
+        selected = provider == "copilot" and plain(model) == _AUTO
+        if selected and self._weights.exact(_AUTO) is None:
             return MultiplierUnknown(details={**details, "model_multiplier": None})
         multiplier = self._weights.multiplier(model)
         if multiplier <= cap:
@@ -98,7 +98,7 @@ class ModelGuard:
     def _policy(self, model: str) -> ProxyError | None:
         models = self._models
         allowed = _any(models.allowed, _allowed_forms(model))
-        if _last(model) == _AUTO and models.disallowed and not allowed:
+        if plain(model) == _AUTO and models.disallowed and not allowed:
             reason = "dynamic_model_unverifiable"
         elif _any(models.disallowed, _refused_forms(model)):
             reason = "disallowed"

@@ -59,6 +59,7 @@ class PolicyTests(GuardCase):
             (["auto"], ["gpt-5"], "Auto", None),
             ([], ["auto"], "auto", "dynamic_model_unverifiable"),
             ([], ["gpt-5"], "openrouter/auto", "dynamic_model_unverifiable"),
+            ([], ["gpt-5"], "openrouter/auto:online", "dynamic_model_unverifiable"),
             ([], ["gpt-4o*"], "ft:gpt-4o-2024-08-06:acme::id", "disallowed"),
             ([], ["ft:*"], "ft:gpt-4o-2024-08-06:acme::id", "disallowed"),
             ([], ["claude-3*"], "us.anthropic.claude-3-opus-v1:0", "disallowed"),
@@ -121,9 +122,10 @@ class OtherRuleTests(GuardCase):
         )
         self.assertIsNone(self.check(rules, "gpt-5-mini"))
         self.assertIsNone(self.check(rules, "auto"))
-        error = self.refused(rules, "Auto", "copilot")
-        self.assertEqual(error.code, "model_multiplier_cap_unverifiable")
-        self.assertIsNone(error.details["model_multiplier"])
+        for name in ("Auto", "github/auto", "auto?effort=high", "auto:x"):
+            error = self.refused(rules, name, "copilot")
+            self.assertEqual(error.code, "model_multiplier_cap_unverifiable")
+            self.assertIsNone(error.details["model_multiplier"])
 
     def test_a_multiplier_for_auto_settles_it(self) -> None:
         """Then it can be compared."""
