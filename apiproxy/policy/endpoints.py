@@ -184,6 +184,8 @@ def _readings(path: bytes) -> Iterator[bytes]:
             in_turn = _followed(unquote_to_bytes(in_turn), empty=empty)
             yield loosely(_followed(decoded, empty=empty))
             yield loosely(in_turn)
+            if b"%" not in decoded:
+                break
 
 
 def _undone(path: bytes) -> bytes:
