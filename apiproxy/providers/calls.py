@@ -106,6 +106,9 @@ _AZURE = re.compile(rb"/deployments/([^/]+)/")
 _SELECTORS = frozenset({"fields", "callback"})
 """Parameters of all of Google's APIs, by which an answer loses its figures or its form."""
 
+_MOST_PAIRS = 100
+"""Of a query; each is looked at."""
+
 _FORMS = frozenset({"json", "sse"})
 """Values of ``alt``, which says the form, that leave the figures to be read."""
 
@@ -152,7 +155,10 @@ def hides_figures(path: bytes, query: bytes, fields: Fields) -> bool:
     """
     if _GOOGLE.search(path) is None:
         return False
-    for pair in re.split(rb"[&;]", query):
+    pairs = re.split(rb"[&;]", query, maxsplit=_MOST_PAIRS)
+    if len(pairs) > _MOST_PAIRS:  # nobody who means well
+        return True
+    for pair in pairs:
         name, _, value = pair.partition(b"=")
         key = plain_name(name).lstrip("$").lower()
         form = plain_name(value).partition(";")[0].lower()

@@ -130,6 +130,13 @@ class FigureTests(SynchronousTestCase):
         ):
             self.assertTrue(hides_figures(path, b"", [line]), line)
 
+    def test_endless_queries_are_not_read(self) -> None:
+        """Whoever sends one has something to hide, or wants to keep us busy."""
+        path = b"/v1beta/models/gemini-2.5-pro:generateContent"
+        for number, hides in ((20, False), (60_000, True)):
+            query = b"&".join([b"a=b"] * number)
+            self.assertEqual(hides_figures(path, query, []), hides, number)
+
     def test_what_is_usual_hides_nothing(self) -> None:
         """Agents ask for events, and for JSON."""
         path = b"/v1beta/models/gemini-2.5-pro:streamGenerateContent"
