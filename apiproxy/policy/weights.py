@@ -32,8 +32,8 @@ class Weights:
     def known(self, model: str) -> int | None:
         """What is said of this model, in millionths; None if nothing is.
 
-        The multiplier of the name itself, in any case and with dots or dashes, else of its
-        plain form, else of the longest name that it continues after a dash.
+        The multiplier of the name itself, in any case and with dots or dashes, or of its plain
+        form, else of the longest name that one of these continues after a dash.
         """
         if not self._multipliers:
             return None
@@ -42,7 +42,7 @@ class Weights:
             if len(self._known) >= _MOST_NAMES:
                 self._known.clear()
             forms = (self._longest(form) for form in (name, dashed(name), plain(name)))
-            self._known[name] = next((one for one in forms if one is not None), None)
+            _, self._known[name] = max(forms, key=lambda found: found[0])
         return self._known[name]
 
     def exact(self, model: str) -> int | None:
@@ -54,13 +54,14 @@ class Weights:
         known = self.known(model)
         return self._weighing.default_multiplier if known is None else known
 
-    def _longest(self, name: str) -> int | None:
+    def _longest(self, name: str) -> tuple[int, int | None]:
+        """How much of a name is one that has a multiplier, and that."""
         at = len(name)
         while at > 0:
             if (multiplier := self._spellings.get(name[:at])) is not None:
-                return multiplier
+                return at, multiplier
             at = name.rfind("-", 0, at)
-        return None
+        return 0, None
 
     def weigh(self, usage: Usage, model: str) -> int:
         """Thousandths of effective tokens, rounded up."""

@@ -55,6 +55,13 @@ class WeightTests(SynchronousTestCase):
             self.assertEqual(weights.multiplier(name), 3 * ONE, name)
         self.assertEqual(weights.multiplier("opus-4.50"), ONE)
 
+    def test_the_longest_name_goes_before_its_family(self) -> None:
+        """Whichever spelling it is found in."""
+        weights = Weights(Weighing(multipliers={"opus": ONE, "opus-4-5": 5 * ONE}))
+        for name in ("opus-4-5", "opus-4.5", "anthropic/opus-4.5", "opus-4.5:thinking"):
+            self.assertEqual(weights.multiplier(name), 5 * ONE, name)
+        self.assertEqual(weights.multiplier("opus-4.1"), ONE)
+
     def test_a_name_itself_goes_before_another_spelling(self) -> None:
         """In whatever order they are said."""
         said = {"opus-4.5": 3 * ONE, "opus-4-5": 2 * ONE}
