@@ -399,15 +399,20 @@ class CarryTests(TlsCase):
         self.assertEqual(above.received, data)
         self.assertLessEqual(max(above.pieces), 65536)
 
-    def test_that_more_is_to_come_is_known_while_a_part_is_handed_on(self) -> None:
-        """So that no part of it is taken for the beginning of something else."""
-        peer = self.peer()
+    def undelivered(self, peer: Peer) -> list[bool]:
+        """What the line says of that each time it hands something on."""
         above = self.connect(peer)
         line = cast(TlsLine, above.transport)
         seen: list[bool] = []
         above.dataReceived = (  # type: ignore[method-assign]
             lambda data: seen.append(line.undelivered)
         )
+        return seen
+
+    def test_that_more_is_to_come_is_known_while_a_part_is_handed_on(self) -> None:
+        """So that no part of it is taken for the beginning of something else."""
+        peer = self.peer()
+        seen = self.undelivered(peer)
         peer.transport.read_size = 2 * MiB
         peer.send(b"x" * 40_000)
         self.assertEqual(seen[-1], False)
@@ -416,12 +421,7 @@ class CarryTests(TlsCase):
     def test_a_goodbye_that_comes_with_the_last_bytes_is_known_with_them(self) -> None:
         """So that a line which is about to close is not used for something else."""
         peer = self.peer()
-        above = self.connect(peer)
-        line = cast(TlsLine, above.transport)
-        seen: list[bool] = []
-        above.dataReceived = (  # type: ignore[method-assign]
-            lambda data: seen.append(line.undelivered)
-        )
+        seen = self.undelivered(peer)
         peer.send(b"first")
         peer.transport.deliver(peer.say(b"last") + peer.bye())
         self.assertEqual(seen, [False, True])
