@@ -91,7 +91,7 @@ QUICK = Plan(
             "metering",
         }
     ),
-    contestants=("apiproxy", "nginx", "haproxy"),
+    contestants=("apiproxy", "nginx"),
     crowd=100,
     crowd_repeats=1,
     quiet=1.0,
