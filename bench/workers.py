@@ -22,36 +22,37 @@ from bench.proc import cpu_seconds, family
 _NAME = "apiproxy"
 _CONNECTIONS = 32
 _SHARED = "workers_2"  # on cores of their own the load's core would decide the share
-_STRANGER = 0  # in place of a number of workers: one process more
 
 
 def measure(bout: Bout) -> None:
     """The rows of workers; only apiproxy takes part."""
     if _NAME not in bout.contestants:
         return
-    started: dict[int, Started] = {}
+    started: list[Started] = []
     try:
-        for count in (1, 2, _STRANGER):
-            started[count] = _started(bout, count)
+        for name, count in (("1", 1), ("2", 2), ("stranger", 1)):
+            started.append(_started(bout, name, count))
+        one, two, stranger = started
         for number in range(bout.plan.cost_repeats):
-            for count in (1, 2) if number % 2 == 0 else (2, 1):
-                bout.say(f"workers, round {number + 1}: {count}")
-                _cost(bout, started[count], f"workers_{count}")
-            _cost(bout, started[2], "workers_full", 2 * _CONNECTIONS)
-            _strangers(bout, started[1], started[_STRANGER])
-            _move_last(started[2], bout.rig.cores.rest)
-            _cost(bout, started[2], "workers_apart")
-            _move_last(started[2], bout.rig.cores.proxy)
+            both = [("workers_1", one), (_SHARED, two)]
+            for row, each in both if number % 2 == 0 else reversed(both):
+                bout.say(f"workers, round {number + 1}: {row}")
+                _cost(bout, each, row)
+            _cost(bout, two, "workers_full", 2 * _CONNECTIONS)
+            _strangers(bout, one, stranger)
+            _move_last(two, bout.rig.cores.rest)
+            _cost(bout, two, "workers_apart")
+            _move_last(two, bout.rig.cores.proxy)
     except (*FAILURES, OSError) as error:
         bout.result.absent("workers", _NAME, str(error))
     finally:
-        for one in started.values():
-            bout.end(one)
+        for each in started:
+            bout.end(each)
 
 
-def _started(bout: Bout, count: int) -> Started:
+def _started(bout: Bout, name: str, count: int) -> Started:
     """So many workers that have made their connections and loaded their code."""
-    name, extra = f"{_NAME}-workers-{count}", {"APIPROXY_WORKERS": str(count or 1)}
+    name, extra = f"{_NAME}-workers-{name}", {"APIPROXY_WORKERS": str(count)}
     one = start_apiproxy(bout.rig, bout.rig.plain, name, **extra)
     _wait(one)
     _load(bout, one, 1)
