@@ -1,6 +1,6 @@
 """What became of each exchange, in one canonical line."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from apiproxy.core.errors import InternalError
 from apiproxy.core.exchange import ASKED, CLOSED, Exchange, Phase
 from apiproxy.core.metered import NANODOLLARS_PER_CREDIT, Metered, Transport
-from apiproxy.telemetry.lines import LineLog
+from apiproxy.telemetry.lines import LineLog, Shorten
 
 LONGEST_NAME = 256
 """Characters of a model's name, an id, a reason: the provider chooses them."""
@@ -133,9 +133,7 @@ class ExchangeLines:
         )
 
 
-def _add_usage(
-    line: _Line, metered: Metered, shorten: Callable[[str, int], str]
-) -> None:
+def _add_usage(line: _Line, metered: Metered, shorten: Shorten) -> None:
     """What the response has used, in the words of ``token_usage``."""
     record, nanodollars = metered.record, metered.cost.nanodollars
     model = record.model or metered.asked or metered.provider

@@ -9,6 +9,7 @@ values out of what is left.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from time import gmtime, strftime
+from typing import TypeAlias
 
 import msgspec
 from msgspec import UNSET
@@ -18,6 +19,10 @@ from apiproxy.telemetry.redaction import Redaction
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 """Names of the levels, and their order."""
+
+Shorten: TypeAlias = Callable[[str, int], str]
+"""Cuts a text to so many characters, and hides secrets first, of which a half would not be
+found any more: ``LineLog.shorten``."""
 
 LONGEST_TEXT = 16 * 1024
 """Characters of one field; what is longer is cut."""

@@ -9,15 +9,14 @@ with everybody else.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType, field
 
 from apiproxy.core.metered import NANODOLLARS_PER_CREDIT, Metered
 from apiproxy.telemetry.exchange_lines import LONGEST_NAME, LONGEST_PATH
-from apiproxy.telemetry.lines import LineLog
+from apiproxy.telemetry.lines import LineLog, Shorten
 
 
 class UsageLine(Struct, kw_only=True, gc=False):
@@ -73,11 +72,6 @@ class UsageLine(Struct, kw_only=True, gc=False):
     caller: str | UnsetType = UNSET
     run: str | UnsetType = UNSET
     started: str
-
-
-Shorten: TypeAlias = Callable[[str, int], str]
-"""Cuts a text to so many characters, and hides secrets first, of which a half would not be
-found any more: ``LineLog.shorten``."""
 
 
 def usage_line(
