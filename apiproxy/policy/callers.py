@@ -115,15 +115,9 @@ class Callers:
         self.callers = tuple(callers)
         self._now = now
         self._by_digest = {
-            verifier.digest: caller
+            verifier.digest: (caller, verifier)
             for caller in callers
             for verifier in caller.verifiers
-        }
-        self._unnarrowed = {
-            verifier.digest
-            for caller in callers
-            for verifier in caller.verifiers
-            if verifier.chain is None
         }
         self._by_id = {
             verifier.id: (caller, verifier)
@@ -152,9 +146,9 @@ class Callers:
 
     def _whole(self, token: bytes, provider: str) -> Grant | None:
         key = digest(token)
-        caller = self._by_digest.get(key)
-        if caller is None:
+        if key not in self._by_digest:
             return None
+        caller, _ = self._by_digest[key]
         self._check(caller, provider)
         return caller.grant(key)
 
@@ -183,11 +177,10 @@ class Callers:
 
     def keeps(self, grant: Grant, provider: str) -> bool:
         """Whether it would let in again whom it, or one before it, has let in."""
-        caller = self._by_digest.get(grant.token)
-        if caller is None:
+        if grant.token not in self._by_digest:
             return False
-        narrowed = listed(grant.name) != grant.name
-        if narrowed and grant.token in self._unnarrowed:
+        caller, verifier = self._by_digest[grant.token]
+        if verifier.chain is None and listed(grant.name) != grant.name:
             return False
         if grant.expires is not None and grant.expires <= self._now():
             return False
