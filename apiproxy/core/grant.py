@@ -51,6 +51,10 @@ class Grant(Struct, frozen=True):
         """Whether its requests must be seen before they leave."""
         return bool(self.models or self.allowances)
 
+    def limits(self, *measures: str) -> bool:
+        """Whether what may be spent of any of these measures is limited."""
+        return any(each.measure in measures for each in self.allowances)
+
     def allows(self, model: str) -> bool:
         """Whether it may use this model; without a list it may use any.
 

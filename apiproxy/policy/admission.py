@@ -210,8 +210,9 @@ class Admission:
             succeeded: whether the answer was a success, if perhaps an incomplete one.
         """
         if record.untold and record.usage is not None and record.gap in _LEFT:
+            usual = _of_all(demand, self._usual(demand))
             usage = structs.replace(
-                record.usage, output=max(record.usage.output, self._usually(demand))
+                record.usage, output=max(record.usage.output, usual)
             )
             record = structs.replace(record, usage=usage)
         settled = self.costs(record, demand, provider, succeeded=succeeded)
@@ -326,11 +327,7 @@ class Admission:
         each = demand.max_output
         if each is None:
             each = self._usual(demand)
-        return tokens(tokens(each) * max(1, min(demand.answers, 1024)))
-
-    def _usually(self, demand: Demand) -> int:
-        """Tokens of output that all answers to a demand usually have."""
-        return tokens(self._usual(demand) * max(1, min(demand.answers, 1024)))
+        return _of_all(demand, each)
 
     def _usual(self, demand: Demand) -> int:
         """Tokens of output that an answer usually has, if it may have them."""
@@ -346,6 +343,11 @@ class Admission:
         quote = self._prices.best(provider, models, tier)
         money = 0 if quote is None else quote.bill(usage).total
         return self._weights.weigh(usage, model), money
+
+
+def _of_all(demand: Demand, each: int) -> int:
+    """Tokens of output that all answers have which are asked for at once."""
+    return tokens(tokens(each) * max(1, min(demand.answers, 1024)))
 
 
 def _spent(claim: Claim, amounts: Mapping[str, int]) -> tuple[Entry, ...]:

@@ -74,9 +74,7 @@ class ModelGuard:
         """
         if self._rules.unknown != "free" or self._rules.pricing.unknown is not None:
             return self._rules.unknown == "refuse"
-        return grant is not None and any(
-            each.measure == "money" for each in grant.allowances
-        )
+        return grant is not None and grant.limits("money")
 
     def _multiplier(self, provider: str, model: str) -> ProxyError | None:
         cap = self._models.max_multiplier
@@ -163,16 +161,12 @@ def _refused_forms(model: str) -> Iterator[str]:
     A model that was tuned (``ft:gpt-4o:acme::id``) is one of those that it was made of, too.
     """
     yield from _allowed_forms(model)
-    last = _last(model)
+    last = model.lower().partition("?")[0].rpartition("/")[2]
     yield last
     yield last.partition(":")[0].partition("@")[0]
-    yield plain(model)
-    yield plain(model).removeprefix("ft:")
-
-
-def _last(model: str) -> str:
-    """A name without what stands before its last slash, and without wishes."""
-    return model.lower().partition("?")[0].rpartition("/")[2]
+    name = plain(model)
+    yield name
+    yield name.removeprefix("ft:")
 
 
 def _any(patterns: Sequence[str], names: Iterator[str]) -> bool:

@@ -155,8 +155,7 @@ class Metering:
         """Whether an operator, or the list of callers, limits tokens or money for it."""
         grant = exchange.grant
         return self.accounts.capped or (
-            grant is not None
-            and any(each.measure in ("tokens", "money") for each in grant.allowances)
+            grant is not None and grant.limits("tokens", "money")
         )
 
     # The way in.
